@@ -1,0 +1,25 @@
+"""What beat does, and how often. The names are those of tasks (tests hold the two together).
+
+Any number of beats may run: each entry's task takes its time slot in Redis first, so that only one does the
+work. A tick that waits longer than its interval is dropped (`expires`): the next one does the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from config.settings import Settings
+
+REAP_EVERY = 5  # seconds
+
+
+def beat_table(settings: Settings) -> dict[str, dict[str, Any]]:
+    intervals = {
+        "sweep": settings.health_interval,
+        "reap": REAP_EVERY,
+        "drift": settings.replication_retry_seconds,
+    }
+    return {
+        name: {"task": name, "schedule": seconds, "args": (seconds,), "options": {"expires": seconds}}
+        for name, seconds in intervals.items()
+    }

@@ -1,0 +1,344 @@
+"""Settings: read once, checked once, frozen; the only reader of the environment.
+
+Each field is one environment variable of the same name in capitals (or a line of `.env`; the environment
+wins). A secret may instead be given as a file: `COUCHDB_PASSWORD_FILE=/run/secrets/couchdb`. An empty value
+is the same as none. A bad value stops the start with the variable's name and what it should be.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from dotenv import dotenv_values
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+_NODE_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
+_HOST = re.compile(r"[A-Za-z0-9._:-]+")  # a name or an address: no comma, no blank
+_SHA256 = re.compile(r"^sha256:[0-9a-f]{64}$")
+MIN_TOKEN_LENGTH = 16
+
+
+class SettingsError(ValueError):
+    """The configuration cannot be used; the message names each variable and what it should be."""
+
+
+@dataclass(frozen=True)
+class NodeSetting:
+    """One node as configured. Credentials written into a URL are taken out of it at once."""
+
+    name: str
+    url: str
+    peer_url: str
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+class Settings(BaseModel):
+    """Every setting. The order and the descriptions are those of `.env.example` and docs/settings.md."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    # --- the nodes
+    # repr=False here and on REPLICATION_NODES: both may have been written with credentials in them
+    couchdb_url: str = Field("", repr=False, description="The primary node: `url`, `name=url` or `name=url|peer_url`.")
+    couchdb_user: str = Field("", description="Server admin on the nodes, the same on all of them.")
+    couchdb_password: SecretStr = Field(SecretStr(""), description="Its password (or COUCHDB_PASSWORD_FILE).")
+    replication_nodes: str = Field(
+        "",
+        repr=False,
+        description="The other nodes, comma-separated, each written like COUCHDB_URL. `peer_url` is the address "
+        "other nodes use for it, where that differs from ours (Docker, NAT).",
+    )
+    replication_user: str = Field("", description="User that nodes use towards each other; COUCHDB_USER if empty.")
+    replication_password: SecretStr = Field(SecretStr(""), description="Its password (or REPLICATION_PASSWORD_FILE).")
+    couchdb_timeout: float = Field(
+        30.0, gt=0, le=600, description="Seconds a node may take to answer an ordinary call."
+    )
+    couchdb_ca_bundle: Path | None = Field(None, description="PEM file of the CAs that signed the nodes' certificates.")
+    couchdb_client_cert: Path | None = Field(None, description="PEM client certificate to show to the nodes.")
+    couchdb_client_key: Path | None = Field(None, description="PEM private key of COUCHDB_CLIENT_CERT.")
+
+    # --- replication
+    continuous_replication: bool = Field(
+        True,
+        description="Whether setup makes continuous links. On nodes without a replication scheduler a periodic "
+        "pass takes their place.",
+    )
+    replication_retry_seconds: int = Field(
+        30, ge=1, le=86_400, description="Seconds between two periodic passes over the databases."
+    )
+    replication_topology: Literal["mesh", "star", "ring"] = Field("mesh", description="Which node pulls from which.")
+    replication_include: str = Field("*", description="Globs of the databases to replicate, comma-separated.")
+    replication_exclude: str = Field("", description="Globs of the databases to leave alone, comma-separated.")
+
+    # --- jobs
+    redis_url: SecretStr = Field(
+        SecretStr(""),
+        description="Job store and queue: redis://, rediss:// or unix:// URL (or REDIS_URL_FILE). Empty: "
+        "`python app.py` starts a private one under var/.",
+    )
+    broker_url: SecretStr = Field(SecretStr(""), description="Celery's broker, where it is not REDIS_URL.")
+    result_ttl: int = Field(86_400, ge=60, description="Seconds a finished job and its result are kept.")
+    job_lease_seconds: int = Field(
+        15, ge=2, le=300, description="A running job whose worker is silent for so long is given to another worker."
+    )
+    job_max_attempts: int = Field(3, ge=1, le=20, description="Starts of one job before it is failed.")
+    worker_concurrency: int = Field(20, ge=1, le=500, description="Jobs that one worker process runs at once.")
+
+    # --- the API
+    api_host: str = Field("127.0.0.1", description="Address to listen on. Other than loopback needs API_TOKENS.")
+    api_port: int = Field(5000, ge=0, le=65_535, description="Port to listen on.")
+    api_tokens: SecretStr = Field(
+        SecretStr(""),
+        description="Bearer tokens, comma-separated (or API_TOKENS_FILE): at least 16 characters each, or "
+        "sha256:<hex digest of the token>. Empty: no token is asked for, and only loopback is allowed.",
+    )
+    api_allowed_hosts: str = Field(
+        "", description="Host header values to accept besides loopback names and API_HOST, comma-separated."
+    )
+    api_max_body_bytes: int = Field(1_048_576, ge=1_024, description="Largest request body, in bytes.")
+    api_threads: int = Field(32, ge=4, le=512, description="Requests that the API process serves at once.")
+
+    # --- health
+    health_interval: int = Field(10, ge=1, le=3_600, description="Seconds between two sweeps over the nodes.")
+    health_timeout: float = Field(3.0, gt=0, le=60, description="Seconds a node has to answer a sweep.")
+    health_failures: int = Field(3, ge=1, description="Failed sweeps in a row before a node is called down.")
+    health_successes: int = Field(2, ge=1, description="Good sweeps in a row before it is called healthy again.")
+
+    # --- Flower and logs
+    flower_host: str = Field("127.0.0.1", description="Address Flower listens on.")
+    flower_port: int = Field(5555, ge=0, le=65_535, description="Port Flower listens on.")
+    flower_basic_auth: SecretStr = Field(
+        SecretStr(""), description="user:password for Flower; needed where FLOWER_HOST is not loopback."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["console", "json"] = Field("console", description="Lines for people or for a log collector.")
+
+    @property
+    def nodes(self) -> tuple[NodeSetting, ...]:
+        """All nodes, the primary first."""
+        return _nodes(self.couchdb_url, self.replication_nodes)
+
+    @property
+    def include(self) -> tuple[str, ...]:
+        return _split(self.replication_include)
+
+    @property
+    def exclude(self) -> tuple[str, ...]:
+        return _split(self.replication_exclude)
+
+    @property
+    def token_digests(self) -> frozenset[str]:
+        """SHA-256 of each accepted bearer token, in hex."""
+        return frozenset(_token_digest(token) for token in _split(self.api_tokens.get_secret_value()))
+
+    @property
+    def allowed_hosts(self) -> frozenset[str]:
+        """Host names (without port, lower case) that the API answers to."""
+        named = {host.lower() for host in (*_split(self.api_allowed_hosts), self.api_host)}
+        return frozenset(named | LOOPBACK_HOSTS)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value, for masking in logs."""
+        values = [
+            self.couchdb_password,
+            self.replication_password,
+            self.api_tokens,
+            self.flower_basic_auth,
+        ]
+        plain = [value.get_secret_value() for value in values]
+        plain += _split(self.api_tokens.get_secret_value())
+        # Flower takes several user:password pairs; a password can turn up without its user
+        plain += [pair.partition(":")[2] for pair in _split(self.flower_basic_auth.get_secret_value())]
+        plain += [_redis_password(url.get_secret_value()) for url in (self.redis_url, self.broker_url)]
+        plain += [node.password or "" for node in self.nodes]
+        return tuple({value for value in plain if value})
+
+    @property
+    def celery_broker_url(self) -> str:
+        """The broker in kombu's spelling, which writes a unix socket differently from redis-py."""
+        url = self.broker_url.get_secret_value() or self.redis_url.get_secret_value()
+        return re.sub(r"^unix://", "redis+socket://", url) if url.startswith("unix:") else url
+
+    @field_validator("redis_url", "broker_url")
+    @classmethod
+    def _one_redis(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if url and urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+            raise ValueError("must be a redis://, rediss:// or unix:// URL of one Redis server (no cluster)")
+        return value
+
+    @field_validator("api_tokens")
+    @classmethod
+    def _long_tokens(cls, value: SecretStr) -> SecretStr:
+        tokens = _split(value.get_secret_value())
+        if value.get_secret_value() and not tokens:
+            raise ValueError("has no token in it; leave it empty to ask for none")
+        for token in tokens:
+            if not _SHA256.match(token) and len(token) < MIN_TOKEN_LENGTH:
+                raise ValueError(
+                    f"each token needs at least {MIN_TOKEN_LENGTH} characters, or is sha256:<64 hex digits>"
+                )
+        return value
+
+    @field_validator("couchdb_url", "replication_nodes")
+    @classmethod
+    def _readable_nodes(cls, value: str, info: ValidationInfo) -> str:
+        if info.field_name == "couchdb_url":
+            if value:
+                _node(value, "primary")
+        else:
+            for i, entry in enumerate(_split(value), start=1):
+                _node(entry, f"replica{i}")
+        return value
+
+    @field_validator("couchdb_ca_bundle", "couchdb_client_cert", "couchdb_client_key")
+    @classmethod
+    def _readable_file(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError(f"must be a readable PEM file; there is none at {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.couchdb_client_key and not self.couchdb_client_cert:
+            raise ValueError("COUCHDB_CLIENT_KEY needs COUCHDB_CLIENT_CERT beside it")
+        if self.replication_user and not self.replication_password.get_secret_value():
+            raise ValueError("REPLICATION_USER needs REPLICATION_PASSWORD beside it")
+        try:
+            _nodes(self.couchdb_url, self.replication_nodes)
+        except ValueError as error:
+            raise ValueError(f"COUCHDB_URL, REPLICATION_NODES: {error}") from None
+        if self.api_host not in LOOPBACK_HOSTS and not self.token_digests:
+            raise ValueError(
+                f"API_HOST={self.api_host} would let the network in without asking for a token: "
+                "set API_TOKENS, or listen on 127.0.0.1"
+            )
+        if self.flower_host not in LOOPBACK_HOSTS and ":" not in self.flower_basic_auth.get_secret_value():
+            raise ValueError(
+                f"FLOWER_HOST={self.flower_host} would show Flower to the network: "
+                "set FLOWER_BASIC_AUTH to user:password, or listen on 127.0.0.1"
+            )
+        return self
+
+
+def load(environ: dict[str, str] | None = None, env_file: Path | None = None) -> Settings:
+    """Settings from the environment and `.env` (path in NBR_ENV_FILE, else `.env` of the working folder).
+
+    Raises SettingsError, which names the variables at fault.
+    """
+    environ = dict(os.environ) if environ is None else environ
+    env_file = env_file or Path(environ.get("NBR_ENV_FILE") or ".env")
+    merged: dict[str, str | None] = {**(dotenv_values(env_file) if env_file.is_file() else {}), **environ}
+    values: dict[str, Any] = {}
+    for name, model_field in Settings.model_fields.items():
+        variable = name.upper()
+        value = merged.get(variable)
+        file = merged.get(f"{variable}_FILE") if model_field.annotation is SecretStr else None
+        if value and file:
+            raise SettingsError(f"{variable} and {variable}_FILE are both set: keep one")
+        if file:
+            value = _read_secret(variable, Path(file))
+        if value:
+            values[name] = value
+    return build(values)
+
+
+def build(values: dict[str, Any]) -> Settings:
+    """Settings from already collected values; same errors as `load`."""
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_explain(item) for item in error.errors(include_input=False))) from None
+
+
+@functools.cache
+def current() -> Settings:
+    """The settings of this process, read on first use."""
+    return load()
+
+
+def _explain(item: Any) -> str:
+    message = str(item["msg"]).removeprefix("Value error, ")
+    variable = ".".join(str(part) for part in item["loc"]).upper()
+    return f"{variable}: {message}" if variable else message
+
+
+def _read_secret(variable: str, path: Path) -> str:
+    try:
+        secret = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"{variable}_FILE: cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise SettingsError(f"{variable}_FILE: {path} is not UTF-8 text") from None
+    if not secret:  # an empty file is a secret that failed to arrive: never run as if none had been asked for
+        raise SettingsError(f"{variable}_FILE: {path} is empty")
+    return secret
+
+
+def _split(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _token_digest(token: str) -> str:
+    return token.removeprefix("sha256:") if _SHA256.match(token) else hashlib.sha256(token.encode()).hexdigest()
+
+
+def _redis_password(url: str) -> str:
+    return unquote(urlsplit(url).password or "") if url else ""
+
+
+def _nodes(primary: str, others: str) -> tuple[NodeSetting, ...]:
+    """Parse the two node variables. Raises ValueError that says which entry is wrong and how to write it."""
+    entries = ([primary] if primary else []) + [entry for entry in _split(others) if entry != primary]
+    defaults = ["primary", *(f"replica{i}" for i in range(1, len(entries)))]
+    nodes = [_node(entry, default) for entry, default in zip(entries, defaults, strict=False)]
+    for seen, what in (([n.name for n in nodes], "name"), ([n.url for n in nodes], "URL")):
+        twice = sorted({value for value in seen if seen.count(value) > 1})
+        if twice:
+            raise ValueError(f"two nodes have the {what} {twice[0]}: each node is listed once")
+    return tuple(nodes)
+
+
+def _node(entry: str, default_name: str) -> NodeSetting:
+    name, _, rest = entry.partition("=") if re.match(r"^[^:/]*=", entry) else (default_name, "", entry)
+    url, _, peer = rest.partition("|")
+    if not _NODE_NAME.match(name):
+        raise ValueError(f"node name {name!r}: lowercase letters, digits and hyphens, at most 63 characters")
+    clean, user, password = _without_credentials(name, url)
+    peer_clean = _without_credentials(name, peer)[0] if peer else clean
+    return NodeSetting(name, clean, peer_clean, user, password)
+
+
+def _without_credentials(node: str, url: str) -> tuple[str, str | None, str | None]:
+    wrong = f"node {node}: write it as url, name=url or name=url|peer_url, with a url like http://127.0.0.1:5984"
+    try:
+        parts = urlsplit(url.strip())
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        raise ValueError(wrong) from None
+    name = parts.hostname or ""
+    if parts.scheme not in {"http", "https"} or not _HOST.fullmatch(name) or parts.query or parts.fragment:
+        raise ValueError(wrong)
+    host = f"[{name}]" if ":" in name else name
+    clean = urlunsplit((parts.scheme, f"{host}{port}", parts.path.rstrip("/"), "", ""))
+    user = unquote(parts.username) if parts.username else None
+    return clean, user, unquote(parts.password or "") if user else None

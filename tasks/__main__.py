@@ -1,0 +1,66 @@
+"""`python -m tasks worker|control|beat|flower`, and `python -m tasks celery ...` for Celery's own commands.
+
+The arguments of every process stand here once; Procfile, docker-compose.yml and app.py only name them.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+from config.celery import CONTROL_CONCURRENCY, CONTROL_QUEUE, JOB_QUEUES
+from config.logs import configure
+from config.settings import Settings, SettingsError, current
+from tasks.app import register
+from tasks.wiring import build
+from worker.core.redact import scrub
+from worker.couch.cluster import Cluster
+
+USAGE = "usage: python -m tasks worker | control | beat | flower | celery ARGUMENTS"
+
+
+def arguments(process: str, settings: Settings) -> list[str]:
+    """The Celery command line of one of our processes."""
+    name = f"{process}-{os.getpid()}@{socket.gethostname()}"
+    worker = ["worker", "--pool", "threads", "--events", "--without-gossip", "--without-mingle", "-n", name]
+    if process == "worker":
+        queues = ",".join([*JOB_QUEUES, CONTROL_QUEUE])
+        return [*worker, "--queues", queues, "--concurrency", str(settings.worker_concurrency)]
+    if process == "control":
+        return [*worker, "--queues", CONTROL_QUEUE, "--concurrency", str(CONTROL_CONCURRENCY)]
+    if process == "beat":
+        folder = Path("var")
+        folder.mkdir(exist_ok=True)
+        return ["beat", "--schedule", str(folder / f"beat-{os.getpid()}"), "--pidfile="]
+    return [
+        "flower",
+        f"--address={settings.flower_host}",
+        f"--port={settings.flower_port}",
+        "--purge_offline_workers=60",
+        "--inspect_timeout=2000",
+    ]
+
+
+def main(argv: list[str]) -> int:
+    process = argv[0] if argv else ""
+    if process not in {"worker", "control", "beat", "flower", "celery"}:
+        print(USAGE, file=sys.stderr)
+        return 2
+    try:
+        settings = current()
+        parts = build(settings)
+    except SettingsError as error:
+        print(f"cannot start: {error}", file=sys.stderr)
+        return 2
+    configure(settings, scrub)
+    if process == "flower" and settings.flower_basic_auth.get_secret_value():
+        # by environment, because a command line can be read by every user of the machine
+        os.environ["FLOWER_BASIC_AUTH"] = settings.flower_basic_auth.get_secret_value()
+    app = register(parts, Cluster.from_settings(settings))
+    return int(app.start(argv[1:] if process == "celery" else arguments(process, settings)) or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,103 @@
+"""What Celery runs: the tasks by name, and the life of a worker process.
+
+Task names are what Flower shows, so they are plain words. Bodies live in tasks.replication and tasks.health;
+each task here only finds its parts.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from celery import Celery, signals
+
+from config.logs import configure, get
+from tasks import health, replication
+from tasks.locks import alone, take_slot
+from tasks.redis import StoreUnavailable
+from tasks.runner import Runner
+from tasks.wiring import Parts
+from worker.core.redact import scrub
+from worker.couch.cluster import Cluster
+
+log = get(__name__)
+HEARTBEAT_EVERY = 5.0  # seconds
+LONGEST_SCHEDULED = 60.0  # seconds after which a scheduled task that hangs no longer keeps others out
+
+
+def register(parts: Parts, cluster: Cluster) -> Celery:
+    """Add the tasks to the Celery app, and return it. For processes that run tasks."""
+    app = parts.celery
+    stopping = threading.Event()
+    runner = Runner(parts, cluster, replication.WORKS, stopping)
+    for kind in replication.WORKS:
+        app.task(name=kind.value, shared=False)(_job_task(runner))
+
+    def look(database: str, box: str) -> None:
+        health.run_look(parts, cluster, database, box)
+
+    app.task(name="look", shared=False)(look)
+    _scheduled(app, parts, "sweep", lambda: health.run_sweep(parts, cluster))
+    _scheduled(app, parts, "reap", lambda: health.run_reap(parts))
+    _scheduled(app, parts, "drift", lambda: replication.run_drift(parts, cluster))
+    _live(app, parts, stopping)
+    return app
+
+
+def _job_task(runner: Runner) -> Callable[[str], None]:
+    def run(job_id: str) -> None:
+        try:
+            runner.run(job_id)
+        except StoreUnavailable as error:
+            # the message is spent, but the record is not: the reaper finds it when Redis is back
+            log.warning("job not taken: Redis is away", job_id=job_id, error=str(error))
+
+    return run
+
+
+def _scheduled(app: Celery, parts: Parts, name: str, body: Callable[[], None]) -> None:
+    """A task that beat starts: done once an interval however many beats tick, and never twice at once."""
+
+    def run(interval: float) -> None:
+        try:
+            if not take_slot(parts.redis, name, time.time(), interval):
+                return
+            with alone(parts.redis, name, LONGEST_SCHEDULED) as mine:
+                if mine:
+                    body()
+        except StoreUnavailable as error:
+            log.warning("scheduled task skipped: Redis is away", task=name, error=str(error))
+
+    app.task(name=name, shared=False)(run)
+
+
+def _live(app: Celery, parts: Parts, stopping: threading.Event) -> None:
+    """Logs, heartbeats and the order to stop."""
+
+    def set_up_logs(**_: Any) -> None:
+        configure(parts.settings, scrub)
+
+    def begin(sender: Any, **_: Any) -> None:
+        threading.Thread(target=_heartbeat, args=(parts, sender.hostname, stopping), daemon=True).start()
+
+    def stop(**_: Any) -> None:
+        stopping.set()
+
+    # weak=False: these functions exist nowhere else
+    signals.setup_logging.connect(set_up_logs, weak=False)
+    signals.worker_ready.connect(begin, weak=False)
+    signals.worker_shutting_down.connect(stop, weak=False)
+
+
+def _heartbeat(parts: Parts, name: str, stopping: threading.Event) -> None:
+    while True:
+        try:
+            parts.seen.worker_alive(name, time.time())
+            if stopping.wait(HEARTBEAT_EVERY):
+                parts.seen.worker_gone(name)
+                return
+        except StoreUnavailable:
+            if stopping.wait(HEARTBEAT_EVERY):
+                return

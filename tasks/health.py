@@ -1,0 +1,137 @@
+"""The bodies of the scheduled looks: the sweep, one database for the API, and the reaper."""
+
+from __future__ import annotations
+
+import time
+from itertools import permutations
+from typing import Any
+
+from config.logs import get
+from tasks.wiring import Parts
+from worker.core.errors import ReplicationError
+from worker.core.health import Bounds, NodeState, Verdict, judge
+from worker.core.health import cluster as cluster_state
+from worker.couch.cluster import Cluster
+from worker.couch.database import Database
+from worker.ops.parallel import each
+from worker.ops.setup import mode as replication_mode
+from worker.ops.sweep import NodeSeen, sweep
+
+log = get(__name__)
+QUEUED_BOUND = 10.0  # seconds after which a queued job nobody claimed is put on the queue again
+
+
+def run_sweep(parts: Parts, cluster: Cluster) -> None:
+    """Look at all nodes, judge them by their history, and keep what was seen."""
+    seen = sweep(cluster, parts.settings.health_timeout)
+    now = time.time()
+    earlier = parts.seen.sweep() or {}
+    verdicts = _verdicts(parts, earlier, seen, now)
+    mode, reason = _mode(parts, seen)
+    record = {
+        "observed_at": now,
+        "cluster": cluster_state(verdict.state for verdict in verdicts.values()).value,
+        "mode": mode,
+        "mode_reason": reason,
+        "nodes": [_node(cluster, verdicts[name], node, now) for name, node in seen.items()],
+        "links": _links(parts, seen, mode, now),
+    }
+    parts.seen.save_sweep(record, _databases(seen))
+
+
+def _verdicts(parts: Parts, earlier: dict[str, Any], seen: dict[str, NodeSeen], now: float) -> dict[str, Verdict]:
+    bounds = Bounds(parts.settings.health_failures, parts.settings.health_successes)
+    before = {node["name"]: node for node in earlier.get("nodes", [])}
+    verdicts = {}
+    for name, node in seen.items():
+        was = before.get(name)
+        known = (
+            Verdict(name, NodeState(was["state"]), was["since"], was["reason"], was["failures"], was["successes"])
+            if was
+            else None
+        )
+        verdicts[name] = judge(known, node.look, now, bounds)
+        if known is None or known.state is not verdicts[name].state:
+            log.info("node state", node=name, state=verdicts[name].state.value, reason=verdicts[name].reason)
+    return verdicts
+
+
+def _mode(parts: Parts, seen: dict[str, NodeSeen]) -> tuple[str, str]:
+    schedulers = {node.scheduler for node in seen.values() if node.scheduler is not None}
+    mode = replication_mode(continuous=parts.settings.continuous_replication, scheduler=schedulers == {True})
+    if mode == "off":
+        return mode, "CONTINUOUS_REPLICATION is false: databases are synced only when asked"
+    if not schedulers:
+        return "unknown", "no node has answered yet"
+    if mode == "continuous":
+        return mode, "CouchDB's own scheduler keeps the links that setup made running"
+    every = parts.settings.replication_retry_seconds
+    return mode, f"a node has no replication scheduler: databases that changed are synced every {every} s"
+
+
+def _node(cluster: Cluster, verdict: Verdict, node: NodeSeen, now: float) -> dict[str, Any]:
+    return {
+        "name": verdict.node,
+        "url": cluster[verdict.node].node.url,
+        "state": verdict.state.value,
+        "since": verdict.since,
+        "reason": verdict.reason,
+        "failures": verdict.failures,
+        "successes": verdict.successes,
+        "latency_ms": node.look.latency_ms,
+        "version": node.look.version,
+        "uuid": node.look.uuid,
+        "kind": node.look.kind,
+        "lag": None,
+        "observed_at": now,
+    }
+
+
+def _links(parts: Parts, seen: dict[str, NodeSeen], mode: str, now: float) -> list[dict[str, Any]]:
+    if mode != "periodic-pass":
+        return [{**link, "observed_at": now} for node in seen.values() for link in node.links or []]
+    found = parts.seen.last_pass()
+    if found is None:
+        return []
+    states = [(found["changed"], "behind", None), (found["in_step"], "in-step", 0)]
+    return [
+        {
+            "database": database,
+            "source": source,
+            "target": target,
+            "state": state,
+            "lag": lag,
+            "last_error": None,
+            "observed_at": found["observed_at"],
+        }
+        for databases, state, lag in states
+        for database, nodes in databases.items()
+        for source, target in permutations(nodes, 2)
+    ]
+
+
+def _databases(seen: dict[str, NodeSeen]) -> dict[str, list[str]] | None:
+    if all(node.databases is None for node in seen.values()):
+        return None
+    found: dict[str, list[str]] = {}
+    for name, node in seen.items():
+        for database in node.databases or []:
+            found.setdefault(database, []).append(name)
+    return found
+
+
+def run_look(parts: Parts, cluster: Cluster, database: str, box: str) -> None:
+    """Which nodes have this database now? For the API, which waits for the answer."""
+    outcomes = each(cluster.names, lambda name: Database(cluster[name], database).info(tries=1, read_timeout=1.5))
+    found = [name for name, outcome in outcomes.items() if outcome.value is not None]
+    away = [name for name, outcome in outcomes.items() if isinstance(outcome.error, ReplicationError)]
+    parts.seen.answer_look(box, database, found, away)
+
+
+def run_reap(parts: Parts) -> None:
+    """Put lost work back on the queue, and forget what is past its time."""
+    ids = parts.store.reap(time.time(), QUEUED_BOUND)
+    if ids:
+        log.info("jobs put on the queue again", count=len(ids))
+    parts.jobs.wake(ids)
+    parts.seen.tick(time.time())

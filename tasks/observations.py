@@ -1,0 +1,131 @@
+"""What was last seen of the nodes, the databases, the links and our own processes, kept in Redis.
+
+A cache, no more: every fact here is found again by the next sweep or pass. Each carries `observed_at`
+(seconds since the epoch), and a reader that needs fresh knowledge looks at it.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import redis
+
+from tasks.redis import translated
+
+PREFIX = "nbr:seen:"
+WORKER_SILENT_AFTER = 20.0  # seconds without a heartbeat until a worker is no longer counted
+
+
+class Observations:
+    """All methods raise tasks.redis.StoreUnavailable where Redis does not answer."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis: Any = client  # see JobStore
+
+    # --- the nodes, as the last sweep saw them
+
+    def save_sweep(self, sweep: Mapping[str, Any], databases: Mapping[str, list[str]] | None) -> None:
+        """`sweep`: {observed_at, mode, mode_reason, nodes: [...], links: [...]}. `databases`: name -> nodes
+        that have it, or None where the sweep could not tell."""
+        with translated():
+            pipeline = self._redis.pipeline()
+            pipeline.set(f"{PREFIX}sweep", json.dumps(sweep))
+            if databases is not None:
+                pipeline.delete(f"{PREFIX}databases")
+                if databases:
+                    pipeline.hset(
+                        f"{PREFIX}databases", mapping={name: json.dumps(on) for name, on in databases.items()}
+                    )
+            pipeline.execute()
+
+    def sweep(self) -> dict[str, Any] | None:
+        with translated():
+            raw = self._redis.get(f"{PREFIX}sweep")
+        return json.loads(raw) if raw else None
+
+    def database_nodes(self, name: str) -> list[str]:
+        """The nodes on which the last sweep (or a later look) saw the database."""
+        with translated():
+            raw = self._redis.hget(f"{PREFIX}databases", name)
+        return list(json.loads(raw)) if raw else []
+
+    def database_names(self) -> list[str]:
+        with translated():
+            return sorted(self._redis.hkeys(f"{PREFIX}databases"))
+
+    # --- looks at one database, asked for by the API
+
+    def new_look(self) -> str:
+        """The name of a one-time letter box for the answer to one question."""
+        return uuid.uuid4().hex
+
+    def answer_look(self, box: str, database: str, found_on: list[str], unreachable: list[str]) -> None:
+        with translated():
+            pipeline = self._redis.pipeline()
+            if found_on:
+                pipeline.hset(f"{PREFIX}databases", database, json.dumps(found_on))
+            pipeline.rpush(f"{PREFIX}look:{box}", json.dumps({"found_on": found_on, "unreachable": unreachable}))
+            pipeline.expire(f"{PREFIX}look:{box}", 10)
+            pipeline.execute()
+
+    def await_look(self, box: str, seconds: float) -> dict[str, list[str]] | None:
+        """{found_on, unreachable}, or None where no worker answered in time."""
+        with translated():
+            answer = self._redis.blpop([f"{PREFIX}look:{box}"], timeout=seconds)
+        return json.loads(answer[1]) if answer else None
+
+    # --- what each database's sequences were after its last sync
+
+    def record_sync(self, database: str, sequences: Mapping[str, str], at: float) -> None:
+        with translated():
+            self._redis.hset(f"{PREFIX}synced", database, json.dumps({"sequences": dict(sequences), "at": at}))
+
+    def syncs(self) -> dict[str, dict[str, Any]]:
+        """Database -> {sequences: {node: update_seq}, at}."""
+        with translated():
+            return {name: json.loads(raw) for name, raw in self._redis.hgetall(f"{PREFIX}synced").items()}
+
+    def forget_syncs(self, databases: Iterable[str]) -> None:
+        names = list(databases)
+        if names:
+            with translated():
+                self._redis.hdel(f"{PREFIX}synced", *names)
+
+    def save_pass(self, found: Mapping[str, Any]) -> None:
+        """What the last periodic pass found: {changed, in_step: {database: nodes}, observed_at}."""
+        with translated():
+            self._redis.set(f"{PREFIX}pass", json.dumps(found))
+
+    def last_pass(self) -> dict[str, Any] | None:
+        with translated():
+            raw = self._redis.get(f"{PREFIX}pass")
+        return json.loads(raw) if raw else None
+
+    # --- our own processes
+
+    def worker_alive(self, name: str, now: float) -> None:
+        with translated():
+            self._redis.zadd(f"{PREFIX}workers", {name: now})
+
+    def worker_gone(self, name: str) -> None:
+        with translated():
+            self._redis.zrem(f"{PREFIX}workers", name)
+
+    def workers(self, now: float) -> dict[str, float]:
+        """Live workers and when each was last heard of."""
+        with translated():
+            self._redis.zremrangebyscore(f"{PREFIX}workers", "-inf", now - WORKER_SILENT_AFTER)
+            return dict(self._redis.zrange(f"{PREFIX}workers", 0, -1, withscores=True))
+
+    def tick(self, now: float) -> None:
+        """Beat is alive: one of its entries has just run."""
+        with translated():
+            self._redis.set(f"{PREFIX}beat", now)
+
+    def last_tick(self) -> float | None:
+        with translated():
+            raw = self._redis.get(f"{PREFIX}beat")
+        return float(raw) if raw else None

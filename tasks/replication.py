@@ -1,0 +1,66 @@
+"""The bodies of the replication jobs: from a job's parameters to an operation, and its result back."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tasks.jobs import Job, Kind, Request
+from tasks.runner import Work
+from tasks.wiring import Parts
+from worker.core.topology import Topology
+from worker.couch.cluster import Cluster
+from worker.ops.control import Control
+from worker.ops.drift import find_drift
+from worker.ops.setup import Wanted, setup
+from worker.ops.sync import cancel_sync, sync
+
+
+def run_sync(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
+    database = str(job.params["database"])
+    result = sync(cluster, database, control, create_missing=bool(job.params["create_missing"]))
+    if result.caught_up:
+        parts.seen.record_sync(database, result.sequences, time.time())
+    return result.as_json()
+
+
+def abandon_sync(cluster: Cluster, job: Job) -> None:
+    cancel_sync(cluster, str(job.params["database"]))
+
+
+def run_setup(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
+    settings = parts.settings
+    wanted = Wanted(
+        databases=job.params["databases"],
+        bidirectional=bool(job.params["bidirectional"]),
+        topology=Topology(settings.replication_topology),
+        continuous=settings.continuous_replication,
+        include=settings.include,
+        exclude=settings.exclude,
+    )
+    return setup(cluster, wanted, control).as_json()
+
+
+def nothing_to_abandon(cluster: Cluster, job: Job) -> None:
+    """Setup leaves nothing running on the nodes."""
+
+
+WORKS = {Kind.SYNC: Work(run_sync, abandon_sync), Kind.SETUP: Work(run_setup, nothing_to_abandon)}
+
+
+def sync_request(database: str, *, create_missing: bool) -> Request:
+    return Request(Kind.SYNC, database, {"database": database, "create_missing": create_missing})
+
+
+def run_drift(parts: Parts, cluster: Cluster) -> None:
+    """The periodic pass: submit a sync of every database that changed since it was last in step."""
+    sweep = parts.seen.sweep()
+    if sweep is None or sweep["mode"] != "periodic-pass":
+        return
+    recorded = parts.seen.syncs()
+    sequences = {database: entry["sequences"] for database, entry in recorded.items()}
+    drift = find_drift(cluster, sequences, parts.settings.include, parts.settings.exclude)
+    parts.seen.save_pass({"changed": drift.changed, "in_step": drift.in_step, "observed_at": time.time()})
+    for database in drift.changed:
+        parts.jobs.submit(sync_request(database, create_missing=False))
+    parts.seen.forget_syncs(set(recorded) - drift.changed.keys() - drift.in_step.keys())

@@ -1,0 +1,294 @@
+"""The job store's steps as Lua, each atomic inside Redis.
+
+Why Lua and not MULTI: every step decides from what it reads (is there a lease? is the token still mine?),
+and two workers may run the same step at once. A script is one indivisible decision, and one round trip.
+
+Keys (all under the prefix `nbr:`):
+
+    job:ID              hash: data (JSON of what never changes), state, attempts, started_at, finished_at,
+                        not_before, progress, result, error, cancel
+    lease:ID            the nonce of the worker that runs the job; gone when that worker is silent too long
+    lock:NAME           id of the job that owns NAME (one operation a database)
+    waiting:NAME        ids of jobs that found NAME locked; woken when the owner ends
+    active:DEDUPE       id of the queued job that asks for the same thing
+    idempotency:DIGEST  fingerprint of the first request with this key, and the id of its job
+    jobs, jobs:kind:K, jobs:database:D, jobs:state:S    sorted sets of ids, all scores 0 (ids sort by time)
+    due:queued          ids scored by when they were last put on the queue
+    due:ended           ids scored by when the record is to be forgotten
+
+A script that is run twice because an answer was lost changes nothing the second time: `create` looks for
+its id, `claim` for its nonce, and the others for the state they would make.
+"""
+
+from __future__ import annotations
+
+_PRELUDE = """
+local P = 'nbr:'
+local function job_key(id) return P .. 'job:' .. id end
+local function data_of(id)
+  local raw = redis.call('HGET', job_key(id), 'data')
+  if not raw then return nil end
+  return cjson.decode(raw)
+end
+local function move(id, from, to)
+  redis.call('ZREM', P .. 'jobs:state:' .. from, id)
+  redis.call('ZADD', P .. 'jobs:state:' .. to, 0, id)
+  redis.call('HSET', job_key(id), 'state', to)
+end
+local function tell(id, what) redis.call('PUBLISH', P .. 'events:' .. id, what) end
+local function drop_active(id, data)
+  local key = P .. 'active:' .. data.dedupe
+  if redis.call('GET', key) == id then redis.call('DEL', key) end
+end
+local function unlock(id, data)
+  redis.call('DEL', P .. 'lease:' .. id)
+  local key = P .. 'lock:' .. data.lock
+  if redis.call('GET', key) == id then redis.call('DEL', key) end
+  local waiting = P .. 'waiting:' .. data.lock
+  local ids = redis.call('LRANGE', waiting, 0, -1)
+  redis.call('DEL', waiting)
+  return ids
+end
+local function enqueue_again(id, data, now, not_before)
+  move(id, 'running', 'queued')
+  redis.call('HSET', job_key(id), 'not_before', not_before)
+  redis.call('ZADD', P .. 'due:queued', now, id)
+  redis.call('SET', P .. 'active:' .. data.dedupe, id, 'NX')
+  tell(id, 'queued')
+end
+local function finish(id, data, from, to, now, ttl)
+  move(id, from, to)
+  redis.call('HSET', job_key(id), 'finished_at', now)
+  redis.call('ZREM', P .. 'due:queued', id)
+  redis.call('ZADD', P .. 'due:ended', now + ttl, id)
+  redis.call('EXPIRE', job_key(id), ttl + 3600)
+  drop_active(id, data)
+  tell(id, to)
+  return unlock(id, data)
+end
+local function owns(id, token)
+  local seen = redis.call('HMGET', job_key(id), 'state', 'attempts')
+  return seen[1] == 'running' and seen[2] == token
+end
+"""
+
+# ARGV: id, data, idempotency digest or '', fingerprint, seconds until an unconfirmed record evaporates,
+#       seconds to keep the idempotency key
+# Returns {what, id}; what: created, deduplicated, replayed, mismatch
+CREATE = (
+    _PRELUDE
+    + """
+local id, raw, digest, fingerprint = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+if redis.call('EXISTS', job_key(id)) == 1 then return {'created', id} end
+local idempotency = P .. 'idempotency:' .. digest
+if digest ~= '' then
+  local first = redis.call('HMGET', idempotency, 'fingerprint', 'id')
+  if first[1] and redis.call('EXISTS', job_key(first[2])) == 1 then
+    if first[1] ~= fingerprint then return {'mismatch', first[2]} end
+    return {'replayed', first[2]}
+  end
+end
+local data = cjson.decode(raw)
+local active = redis.call('GET', P .. 'active:' .. data.dedupe)
+local what = 'created'
+if active then
+  local seen = redis.call('HMGET', job_key(active), 'state', 'cancel')
+  if seen[1] == 'queued' and seen[2] ~= '1' then what = 'deduplicated'; id = active end
+end
+if what == 'created' then
+  redis.call('HSET', job_key(id), 'data', raw, 'state', 'queued', 'attempts', '0', 'not_before', '0')
+  redis.call('EXPIRE', job_key(id), ARGV[5])
+  redis.call('SET', P .. 'active:' .. data.dedupe, id, 'EX', ARGV[5])
+end
+if digest ~= '' then
+  redis.call('HSET', idempotency, 'fingerprint', fingerprint, 'id', id)
+  redis.call('EXPIRE', idempotency, ARGV[6])
+end
+return {what, id}
+"""
+)
+
+# The message is on the queue: the record may stay. ARGV: id, now
+CONFIRM = (
+    _PRELUDE
+    + """
+local id = ARGV[1]
+local data = data_of(id)
+if not data then return 0 end
+local state = redis.call('HGET', job_key(id), 'state')
+if state == 'queued' or state == 'running' then redis.call('PERSIST', job_key(id)) end
+if state == 'queued' then
+  local active = P .. 'active:' .. data.dedupe
+  if redis.call('GET', active) == id then redis.call('PERSIST', active) end
+  redis.call('ZADD', P .. 'due:queued', ARGV[2], id)
+end
+redis.call('ZADD', P .. 'jobs', 0, id)
+redis.call('ZADD', P .. 'jobs:kind:' .. data.kind, 0, id)
+if data.database ~= cjson.null and data.database then
+  redis.call('ZADD', P .. 'jobs:database:' .. data.database, 0, id)
+end
+redis.call('ZADD', P .. 'jobs:state:' .. state, 0, id)
+return 1
+"""
+)
+
+# The message could not be put on the queue: as if nothing had been asked. ARGV: id
+DISCARD = (
+    _PRELUDE
+    + """
+local id = ARGV[1]
+local data = data_of(id)
+if not data or redis.call('HGET', job_key(id), 'attempts') ~= '0' then return 0 end
+drop_active(id, data)
+redis.call('DEL', job_key(id))
+return 1
+"""
+)
+
+# ARGV: id, nonce, now, lease in ms, most attempts, error JSON for a job that has used them up, result ttl
+# Returns {what, token or 0, ids to wake}; what: claimed, gone, not-queued, early, leased, busy, exhausted
+CLAIM = (
+    _PRELUDE
+    + """
+local id, nonce, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local data = data_of(id)
+if not data then return {'gone', 0, {}} end
+local seen = redis.call('HMGET', job_key(id), 'state', 'attempts', 'not_before', 'cancel')
+local lease, lock = P .. 'lease:' .. id, P .. 'lock:' .. data.lock
+local holder = redis.call('GET', lease)
+if seen[1] == 'running' and holder == nonce then return {'claimed', tonumber(seen[2]), {}} end
+if seen[1] ~= 'queued' then return {'not-queued', 0, {}} end
+if holder then return {'leased', 0, {}} end
+if tonumber(seen[3] or '0') > now and seen[4] ~= '1' then return {'early', 0, {}} end
+local owner = redis.call('GET', lock)
+if owner and owner ~= id then
+  local waiting = P .. 'waiting:' .. data.lock
+  redis.call('LREM', waiting, 0, id)
+  redis.call('RPUSH', waiting, id)
+  return {'busy', 0, {}}
+end
+local attempt = tonumber(seen[2]) + 1
+if attempt > tonumber(ARGV[5]) then
+  redis.call('HSET', job_key(id), 'error', ARGV[6])
+  return {'exhausted', 0, finish(id, data, 'queued', 'failed', ARGV[3], tonumber(ARGV[7]))}
+end
+redis.call('PERSIST', job_key(id))
+move(id, 'queued', 'running')
+redis.call('HSET', job_key(id), 'attempts', tostring(attempt), 'started_at', ARGV[3])
+redis.call('SET', lease, nonce, 'PX', ARGV[4])
+redis.call('SET', lock, id, 'PX', ARGV[4])
+redis.call('ZREM', P .. 'due:queued', id)
+drop_active(id, data)
+tell(id, 'running')
+return {'claimed', attempt, {}}
+"""
+)
+
+# ARGV: id, token, nonce, lease in ms, progress JSON or ''. Returns ok, cancel or lost
+BEAT = (
+    _PRELUDE
+    + """
+local id = ARGV[1]
+if not owns(id, ARGV[2]) then return 'lost' end
+local data = data_of(id)
+redis.call('SET', P .. 'lease:' .. id, ARGV[3], 'PX', ARGV[4])
+redis.call('SET', P .. 'lock:' .. data.lock, id, 'PX', ARGV[4])
+if ARGV[5] ~= '' then
+  redis.call('HSET', job_key(id), 'progress', ARGV[5])
+  tell(id, 'progress')
+end
+if redis.call('HGET', job_key(id), 'cancel') == '1' then return 'cancel' end
+return 'ok'
+"""
+)
+
+# ARGV: id, token, state, now, result ttl, result JSON or '', error JSON or ''. Returns {1 or 0, ids to wake}
+FINISH = (
+    _PRELUDE
+    + """
+local id = ARGV[1]
+if not owns(id, ARGV[2]) then return {0, {}} end
+if ARGV[6] ~= '' then redis.call('HSET', job_key(id), 'result', ARGV[6]) end
+if ARGV[7] ~= '' then redis.call('HSET', job_key(id), 'error', ARGV[7]) end
+return {1, finish(id, data_of(id), 'running', ARGV[3], ARGV[4], tonumber(ARGV[5]))}
+"""
+)
+
+# The job goes back to the queue. ARGV: id, token, now, not_before. Returns {1 or 0, ids to wake}
+RELEASE = (
+    _PRELUDE
+    + """
+local id = ARGV[1]
+if not owns(id, ARGV[2]) then return {0, {}} end
+local data = data_of(id)
+enqueue_again(id, data, ARGV[3], ARGV[4])
+return {1, unlock(id, data)}
+"""
+)
+
+# ARGV: id, now, result ttl. Returns {what, ids to wake}; what: gone, ended, cancelled, requested
+CANCEL = (
+    _PRELUDE
+    + """
+local id = ARGV[1]
+local data = data_of(id)
+if not data then return {'gone', {}} end
+local seen = redis.call('HMGET', job_key(id), 'state', 'attempts')
+if seen[1] == 'queued' and seen[2] == '0' then
+  return {'cancelled', finish(id, data, 'queued', 'cancelled', ARGV[2], tonumber(ARGV[3]))}
+end
+if seen[1] ~= 'queued' and seen[1] ~= 'running' then return {'ended', {}} end
+-- an earlier attempt may have left work on the nodes: whoever holds or next claims the job stops that first
+redis.call('HSET', job_key(id), 'cancel', '1')
+tell(id, 'cancel')
+return {'requested', {}}
+"""
+)
+
+# ARGV: now, seconds after which a queued job is put on the queue again, most ids a call
+# Returns ids to put on the queue
+REAP = (
+    _PRELUDE
+    + """
+local now, bound, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local again = {}
+for _, id in ipairs(redis.call('ZRANGE', P .. 'jobs:state:running', 0, -1)) do
+  if redis.call('EXISTS', P .. 'lease:' .. id) == 0 then
+    local data = data_of(id)
+    if data then
+      enqueue_again(id, data, ARGV[1], '0')
+      table.insert(again, id)
+    else
+      redis.call('ZREM', P .. 'jobs:state:running', id)
+    end
+  end
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due:queued', '-inf', now, 'LIMIT', 0, most)) do
+  local queued_at = tonumber(redis.call('ZSCORE', P .. 'due:queued', id))
+  local not_before = tonumber(redis.call('HGET', job_key(id), 'not_before') or '0')
+  local retry_due = not_before > queued_at and not_before <= now
+  if redis.call('EXISTS', job_key(id)) == 0 then
+    redis.call('ZREM', P .. 'due:queued', id)
+  elseif retry_due or (not_before <= now and queued_at <= now - bound) then
+    redis.call('ZADD', P .. 'due:queued', now, id)
+    table.insert(again, id)
+  end
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due:ended', '-inf', now, 'LIMIT', 0, most)) do
+  local data = data_of(id)
+  if data then
+    redis.call('ZREM', P .. 'jobs:kind:' .. data.kind, id)
+    if data.database ~= cjson.null and data.database then
+      redis.call('ZREM', P .. 'jobs:database:' .. data.database, id)
+    end
+  end
+  for _, state in ipairs({'succeeded', 'failed', 'cancelled'}) do
+    redis.call('ZREM', P .. 'jobs:state:' .. state, id)
+  end
+  redis.call('ZREM', P .. 'jobs', id)
+  redis.call('ZREM', P .. 'due:ended', id)
+  redis.call('DEL', job_key(id))
+end
+return again
+"""
+)

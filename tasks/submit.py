@@ -1,0 +1,119 @@
+"""The API's view of jobs: ask for one, look at it, cancel it. The only verbs that reach Redis from there.
+
+Order matters when Redis dies in the middle. The record is written first but only on probation (it evaporates
+in seconds); then the message goes out; then the record is confirmed. So a caller who is told "503, nothing
+was done" is told the truth, and a caller who is told 202 has a record that survives.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.jobs import Job, Request, fingerprint
+from tasks.redis import StoreUnavailable
+from tasks.store import Filter, JobStore, Page
+
+
+class IdempotencyMismatch(Exception):
+    """This Idempotency-Key was used with another request."""
+
+
+class JobEnded(Exception):
+    """The job is over: there is nothing to cancel."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(f"job {job.id} has already {job.state.value}")
+        self.job = job
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """`reused` tells why no new job was made: deduplicated or replayed; else None."""
+
+    job: Job
+    reused: str | None
+
+
+class Jobs:
+    """`publish(job id, request)` puts a job's message on its queue, or raises StoreUnavailable."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        publish: Callable[[str, Request], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._publish = publish
+        self._clock = clock
+
+    def submit(self, request: Request, *, idempotency_key: str | None = None) -> Submitted:
+        """Raises StoreUnavailable (nothing was done) and IdempotencyMismatch."""
+        now = self._clock()
+        asked: dict[str, Any] = {"kind": request.kind.value, "params": request.params}
+        created = self._store.create(
+            request, now, idempotency=(idempotency_key, fingerprint(asked)) if idempotency_key else None
+        )
+        if created.what == "mismatch":
+            raise IdempotencyMismatch(
+                "this Idempotency-Key came with another request before: use a new key for a new request"
+            )
+        if created.what == "created":
+            self._enqueue(created.id, request, now)
+        job = self._store.get(created.id)
+        if job is None:
+            raise StoreUnavailable("the job's record is gone: Redis was emptied or restarted in between")
+        return Submitted(job, None if created.what == "created" else created.what)
+
+    def _enqueue(self, job_id: str, request: Request, now: float) -> None:
+        try:
+            self._publish(job_id, request)
+        except StoreUnavailable:
+            with suppress(StoreUnavailable):  # where this fails too, the record evaporates by itself
+                self._store.discard(job_id)
+            raise
+        self._store.confirm(job_id, now)
+
+    def get(self, job_id: str) -> Job | None:
+        return self._store.get(job_id)
+
+    def list(self, wanted: Filter, *, cursor: str | None, limit: int) -> Page:
+        return self._store.list(wanted, cursor=cursor, limit=limit)
+
+    def cancel(self, job_id: str) -> Job | None:
+        """Ask for the end of a job: at once where it is queued, else as soon as its worker looks.
+
+        Returns the job, or None where there is none. Raises JobEnded.
+        """
+        what, wake = self._store.cancel(job_id, self._clock())
+        job = self._store.get(job_id)
+        if job is not None and what == "ended":
+            raise JobEnded(job)
+        if job is not None and what == "requested" and not job.ended:
+            wake = [*wake, job_id]  # it may be waiting for a retry: have a worker look at it now
+        self.wake(wake)
+        return job
+
+    def wake(self, ids: Any) -> None:
+        """Put jobs on the queue again; a claim makes duplicates harmless."""
+        for job_id in ids:
+            job = self._store.get(job_id)
+            if job is not None and not job.ended:
+                self._publish(job_id, Request(job.kind, job.database, job.params))
+
+    def watch(self, job_id: str, poll_seconds: float) -> Iterator[Job | None]:
+        return self._store.watch(job_id, poll_seconds)
+
+    def wait(self, job_id: str, seconds: float) -> Job | None:
+        """The job once it has ended, or as it is after `seconds`; None where there is none."""
+        deadline = self._clock() + seconds
+        last: Job | None = None
+        for job in self._store.watch(job_id, min(0.5, seconds)):
+            last = job or last
+            if self._clock() >= deadline:
+                break
+        return last

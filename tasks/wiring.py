@@ -1,0 +1,57 @@
+"""Puts the parts together, once a process. Nothing is connected before it is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import redis
+from celery import Celery
+
+from config.celery import options
+from config.settings import Settings, SettingsError
+from tasks.lookup import Lookup
+from tasks.observations import Observations
+from tasks.publish import Publisher
+from tasks.redis import connect
+from tasks.store import JobStore
+from tasks.submit import Jobs
+
+NAME = "notebook-replication"
+
+
+@dataclass(frozen=True)
+class Parts:
+    settings: Settings
+    redis: redis.Redis
+    celery: Celery
+    store: JobStore
+    jobs: Jobs
+    seen: Observations
+    lookup: Lookup
+
+
+def build(settings: Settings) -> Parts:
+    """Raises SettingsError where no Redis is configured."""
+    url = settings.redis_url.get_secret_value()
+    if not url:
+        raise SettingsError("REDIS_URL: must name the Redis server of the jobs, like redis://127.0.0.1:6379/0")
+    client = connect(url)
+    celery = Celery(NAME, set_as_current=False)
+    celery.config_from_object(options(settings))
+    publisher = Publisher(celery)
+    store = JobStore(
+        client,
+        result_ttl=settings.result_ttl,
+        lease_seconds=settings.job_lease_seconds,
+        max_attempts=settings.job_max_attempts,
+    )
+    seen = Observations(client)
+    return Parts(
+        settings=settings,
+        redis=client,
+        celery=celery,
+        store=store,
+        jobs=Jobs(store, publisher.job),
+        seen=seen,
+        lookup=Lookup(seen, publisher.look),
+    )

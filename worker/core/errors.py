@@ -1,0 +1,146 @@
+"""Everything that can go wrong with a node or an operation, as one tree.
+
+::
+
+    ReplicationError
+    ├── Transient                the same call may succeed later: policy may retry
+    │   ├── Unreachable          refused, reset, DNS, TLS hand-shake broken off
+    │   ├── TimedOut             connected, no answer within the time-out
+    │   ├── ServerFault          5xx, and 429
+    │   ├── LockedOut            403 "temporarily locked": too many wrong passwords (CouchDB 3.4+, up to 300 s)
+    │   └── NotEnoughNodes       fewer than two nodes answer, so there is nothing to replicate between
+    └── Permanent                repeating it changes nothing: a person has to act
+        ├── TlsRefused           the certificate does not verify, or ours was not accepted
+        ├── Unauthorized         401
+        ├── Forbidden            403
+        ├── NotFound             404
+        ├── Conflict             409, 412
+        ├── TooLarge             413
+        ├── BadRequest           any other 4xx: we asked wrongly
+        ├── BadAnswer            not what CouchDB answers (a proxy's page, cut-off JSON)
+        ├── InvalidName          a database name that CouchDB would refuse
+        ├── Unsupported          this kind of node cannot do that
+        ├── MixedNodeKinds       CouchDB and stand-ins in one cluster
+        └── DocumentsRefused     doc_write_failures: the target skipped documents
+
+    Interrupted                  not a failure of the work; raised between its steps
+    ├── Cancelled                a person asked for it
+    ├── LeaseLost                another worker owns the job now: stop, write nothing
+    └── HandedBack               this worker is shutting down: the job goes back to the queue
+
+Retries go by class, never by message. Messages are scrubbed of credentials where they are made
+(`worker.core.redact`), so an error may be logged, stored and shown as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ReplicationError(Exception):
+    """Root. `slug` names the class in job records and problem documents; it never changes."""
+
+    slug = "error"
+
+    def __init__(self, detail: str, *, node: str | None = None, database: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.node = node
+        self.database = database
+        self.result: dict[str, Any] | None = None  # what was done before it failed, where that can be told
+
+    def __str__(self) -> str:
+        return f"{self.node}: {self.detail}" if self.node else self.detail
+
+
+class Transient(ReplicationError):
+    slug = "transient"
+
+
+class Permanent(ReplicationError):
+    slug = "permanent"
+
+
+class Unreachable(Transient):
+    slug = "unreachable"
+
+
+class TimedOut(Transient):
+    slug = "timed-out"
+
+
+class ServerFault(Transient):
+    slug = "server-fault"
+
+
+class LockedOut(Transient):
+    slug = "locked-out"
+
+
+class NotEnoughNodes(Transient):
+    slug = "not-enough-nodes"
+
+
+class TlsRefused(Permanent):
+    slug = "tls-refused"
+
+
+class Unauthorized(Permanent):
+    slug = "unauthorized"
+
+
+class Forbidden(Permanent):
+    slug = "forbidden"
+
+
+class NotFound(Permanent):
+    slug = "not-found"
+
+
+class Conflict(Permanent):
+    slug = "conflict"
+
+
+class TooLarge(Permanent):
+    slug = "too-large"
+
+
+class BadRequest(Permanent):
+    slug = "bad-request"
+
+
+class BadAnswer(Permanent):
+    slug = "bad-answer"
+
+
+class InvalidName(Permanent):
+    slug = "invalid-name"
+
+
+class Unsupported(Permanent):
+    slug = "unsupported"
+
+
+class MixedNodeKinds(Permanent):
+    slug = "mixed-node-kinds"
+
+
+class DocumentsRefused(Permanent):
+    slug = "documents-refused"
+
+
+class Interrupted(Exception):
+    """Not a failure: the work was told to stop. Deliberately outside ReplicationError, so that no handler
+    for failures can swallow it."""
+
+
+class Cancelled(Interrupted):
+    pass
+
+
+class LeaseLost(Interrupted):
+    pass
+
+
+class HandedBack(Interrupted):
+    pass

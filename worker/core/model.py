@@ -1,0 +1,93 @@
+"""The words of the domain as frozen records: node, link, and what was seen of them.
+
+Plain dataclasses, no behaviour that needs the world: everything here can be built in a test with one line.
+Sequences (`update_seq`, `last_seq`) are opaque strings, comparable only for equality and only when they
+come from the same node and database (CouchDB, "Update sequences").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class NodeKind(StrEnum):
+    COUCHDB = "couchdb"
+    STANDIN = "stand-in"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A user and a password. Neither repr nor str shows the password."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One CouchDB endpoint: `url` is how we reach it, `peer_url` how its peers do (Docker and NAT differ).
+
+    `credentials` are ours; `peer_credentials` are what its peers use to replicate with it.
+    """
+
+    name: str
+    url: str
+    peer_url: str
+    credentials: Credentials | None = None
+    peer_credentials: Credentials | None = None
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a server can do, asked once. Everything asks this record, never a version string."""
+
+    kind: NodeKind
+    version: str
+    uuid: str | None
+    scheduler: bool  # continuous replication, joining and cancelling of one-shot replications
+    dbs_info: bool  # POST /_dbs_info
+    up: bool  # GET /_up
+
+
+@dataclass(frozen=True)
+class DatabaseInfo:
+    """What `GET /db` says. Figures a server does not give are None, never 0."""
+
+    name: str
+    doc_count: int
+    doc_del_count: int
+    update_seq: str
+    partitioned: bool = False
+    shards: int | None = None
+    disk_size: int | None = None  # bytes
+
+
+@dataclass(frozen=True, order=True)
+class Link:
+    """`target` pulls `database` from `source`."""
+
+    database: str
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class PullStats:
+    """What one `_replicate` did. `source_last_seq` is the checkpoint that source and target agreed on."""
+
+    source_last_seq: str
+    docs_read: int
+    docs_written: int
+    doc_write_failures: int
+
+    def plus(self, earlier: PullStats | None) -> PullStats:
+        """This pull and an earlier one of the same link as one: the newer checkpoint, the added counts."""
+        if earlier is None:
+            return self
+        return PullStats(
+            self.source_last_seq,
+            self.docs_read + earlier.docs_read,
+            self.docs_written + earlier.docs_written,
+            self.doc_write_failures + earlier.doc_write_failures,
+        )

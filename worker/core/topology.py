@@ -1,0 +1,33 @@
+"""Topologies: which node pulls from which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from worker.core.model import Link
+
+
+class Topology(StrEnum):
+    MESH = "mesh"  # every node pulls from every other: n(n-1) links, survives any node's loss
+    STAR = "star"  # all pull from the first and it pulls from all: 2(n-1) links
+    RING = "ring"  # each pulls from the one before (and after, where bidirectional)
+
+
+def links(database: str, nodes: Sequence[str], topology: Topology, *, bidirectional: bool = True) -> list[Link]:
+    """The continuous links of one database, in a stable order.
+
+    `nodes[0]` is the primary: the hub of a star and, where not `bidirectional`, the only source of a mesh
+    or star; a one-way ring goes round once.
+    """
+    hub, others = nodes[0], nodes[1:]
+    if topology is Topology.RING and len(nodes) > 2:
+        forward = [(nodes[i - 1], node) for i, node in enumerate(nodes)]
+        pairs = forward + [(target, source) for source, target in forward] if bidirectional else forward
+    elif topology is Topology.MESH and bidirectional:
+        pairs = [(source, target) for source in nodes for target in nodes if source != target]
+    else:
+        pairs = [(hub, node) for node in others]
+        if bidirectional:
+            pairs += [(node, hub) for node in others]
+    return [Link(database, source, target) for source, target in pairs]

@@ -1,0 +1,117 @@
+"""The door to one node: JSON in, JSON out, every failure one of ours.
+
+Only what is safe to repeat is repeated (GET, HEAD, and calls that say so), with full jitter (AWS
+Architecture Blog, "Exponential Backoff And Jitter"), so that many workers do not knock in step on a node
+that is just coming back. A time-out is not repeated here: the caller has its own idea of how long to wait.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json as jsonlib
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from worker.core.errors import ReplicationError, ServerFault, Unreachable
+from worker.core.model import Node
+from worker.couch.answers import parsed
+from worker.couch.transport import Timeouts, Transport
+
+TRIES = 3
+FIRST_PAUSE = 0.1  # seconds
+LONGEST_PAUSE = 2.0
+COMPRESS_FROM = 16_384  # bytes; below that gzip costs more than it saves
+_SAFE = frozenset({"GET", "HEAD"})
+
+
+class CouchClient:
+    """Calls to one node. Safe to share between threads."""
+
+    def __init__(
+        self,
+        node: Node,
+        transport: Transport,
+        timeouts: Timeouts = Timeouts(),
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.node = node
+        self._transport = transport
+        self._timeouts = timeouts
+        self._sleep = sleep
+        self._chance = chance
+        self._headers = _headers(node)
+
+    def __repr__(self) -> str:
+        return f"CouchClient({self.node.name}, {self.node.url})"
+
+    def get(self, *path: str, **options: Any) -> Any:
+        return self.call("GET", *path, **options)
+
+    def put(self, *path: str, **options: Any) -> Any:
+        return self.call("PUT", *path, **options)
+
+    def post(self, *path: str, **options: Any) -> Any:
+        return self.call("POST", *path, **options)
+
+    def delete(self, *path: str, **options: Any) -> Any:
+        return self.call("DELETE", *path, **options)
+
+    def call(
+        self,
+        method: str,
+        *path: str,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        body: bytes | None = None,
+        content_type: str = "application/json",
+        repeatable: bool = False,
+        tries: int = TRIES,
+        read_timeout: float | None = None,
+    ) -> Any:
+        """The answer's JSON. `path` is given in segments, each encoded here, so that no name can leave its place.
+
+        `params` values are sent as JSON where CouchDB wants JSON: pass strings for plain ones.
+        Raises any of worker.core.errors, with the node's name in it.
+        """
+        url = self._url(path, params)
+        headers = dict(self._headers)
+        if json is not None:
+            body = jsonlib.dumps(json, separators=(",", ":")).encode()
+            if len(body) >= COMPRESS_FROM:
+                body = gzip.compress(body, compresslevel=1)
+                headers["Content-Encoding"] = "gzip"
+        if body is not None or method == "POST":
+            headers["Content-Type"] = content_type
+        connect = self._timeouts.connect
+        timeouts = Timeouts(connect, self._timeouts.read if read_timeout is None else read_timeout)
+        left = tries if repeatable or method in _SAFE else 1
+        pause = FIRST_PAUSE
+        while True:
+            left -= 1
+            try:
+                return parsed(self._transport.send(method, url, headers=headers, body=body, timeouts=timeouts))
+            except ReplicationError as error:
+                error.node = self.node.name
+                if left <= 0 or not isinstance(error, Unreachable | ServerFault):
+                    raise
+            self._sleep(pause * self._chance())
+            pause = min(LONGEST_PAUSE, pause * 2)
+
+    def _url(self, path: tuple[str, ...], params: Mapping[str, Any] | None) -> str:
+        url = "/".join([self.node.url, *(quote(segment, safe="") for segment in path)])
+        return f"{url}?{urlencode(params)}" if params else (url if path else f"{url}/")
+
+
+def _headers(node: Node) -> dict[str, str]:
+    headers = {"Accept": "application/json", "User-Agent": "notebook-replication"}
+    if node.credentials:
+        # RFC 7617 with UTF-8, which CouchDB expects; requests' own would encode Latin-1
+        pair = f"{node.credentials.user}:{node.credentials.password}".encode()
+        headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+    return headers

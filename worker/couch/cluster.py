@@ -1,0 +1,51 @@
+"""All nodes as servers: built once a process from the settings, shared by every job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from config.settings import NodeSetting, Settings
+from worker.core.errors import MixedNodeKinds
+from worker.core.model import Credentials, Node
+from worker.couch.client import CouchClient
+from worker.couch.server import Server
+from worker.couch.transport import RequestsTransport, Timeouts, Tls, Transport
+
+
+class Cluster:
+    """The servers in configured order; the first is the primary."""
+
+    def __init__(self, servers: Sequence[Server]) -> None:
+        self.servers = {server.node.name: server for server in servers}
+
+    @classmethod
+    def from_settings(cls, settings: Settings, transport: Transport | None = None) -> Cluster:
+        tls = Tls(settings.couchdb_ca_bundle, settings.couchdb_client_cert, settings.couchdb_client_key)
+        transport = transport or RequestsTransport(tls)
+        timeouts = Timeouts(connect=settings.health_timeout, read=settings.couchdb_timeout)
+        return cls([Server(CouchClient(_node(node, settings), transport, timeouts)) for node in settings.nodes])
+
+    def __getitem__(self, name: str) -> Server:
+        return self.servers[name]
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.servers)
+
+    def refuse_mixed_kinds(self, names: Sequence[str]) -> None:
+        """Raise MixedNodeKinds where these (reachable) nodes are of different kinds: CouchDB's replicator and
+        a stand-in garble each other's attachments."""
+        kinds = {name: self[name].capabilities().kind for name in names}
+        if len(set(kinds.values())) > 1:
+            listed = ", ".join(f"{name} is {kind.value}" for name, kind in kinds.items())
+            raise MixedNodeKinds(f"all nodes must be of one kind, but {listed}: change REPLICATION_NODES")
+
+
+def _node(node: NodeSetting, settings: Settings) -> Node:
+    user = node.user or settings.couchdb_user
+    password = node.password if node.user else settings.couchdb_password.get_secret_value()
+    ours = Credentials(user, password or "") if user else None
+    peers = ours
+    if settings.replication_user:
+        peers = Credentials(settings.replication_user, settings.replication_password.get_secret_value())
+    return Node(node.name, node.url, node.peer_url, ours, peers)

@@ -1,0 +1,109 @@
+"""CouchDB's replicator on one server: one-shot pulls, their progress, and documents for continuous links."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.core.errors import Cancelled, NotFound, TimedOut, Unsupported
+from worker.core.model import PullStats
+from worker.core.replication import pull_stats
+from worker.couch.database import Database
+from worker.couch.server import Server
+
+JOIN_EVERY = 15.0  # seconds one request waits for a pull before it is joined again
+ONE_REQUEST = 3_600.0  # seconds, for servers on which a pull cannot be joined
+PAGE = 200
+DATABASE = "_replicator"
+
+
+@dataclass(frozen=True)
+class PullProgress:
+    """Of a running one-shot pull: changes looked at, and those still to look at (None while unknown)."""
+
+    checked: int
+    pending: int | None
+    written: int
+
+
+class Replicator:
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._client = server.client
+
+    def pull(self, body: Mapping[str, Any], stopped: Callable[[], bool]) -> PullStats:
+        """Run a one-shot replication on this server and wait for its end.
+
+        A server with a scheduler joins equal requests to the running job, so each request waits only a
+        while, and the next goes on where it left off: neither a lost connection nor a restart of ours costs
+        anything. Raises Cancelled where `stopped()` between two requests.
+        """
+        joins = self._server.capabilities().scheduler
+        joined = False
+        while True:
+            try:
+                answer = self._client.post(
+                    "_replicate", json=dict(body), read_timeout=JOIN_EVERY if joins else ONE_REQUEST
+                )
+            except TimedOut:
+                # never ask again after a stop: it would start the cancelled replication anew
+                if stopped():
+                    raise Cancelled from None
+                if not joins:
+                    raise
+                joined = True
+            else:
+                return pull_stats(answer, joined=joined)
+
+    def cancel(self, body: Mapping[str, Any]) -> bool:
+        """Stop the one-shot replication with this body. False where none runs, or where it can't be stopped."""
+        if not self._server.capabilities().scheduler:
+            return False
+        try:
+            self._client.post("_replicate", json={**body, "cancel": True}, repeatable=True)
+        except NotFound:
+            return False
+        return True
+
+    def progress(self) -> dict[tuple[str, str], PullProgress]:
+        """(source URL, target URL) -> progress of each one-shot pull running on this server."""
+        found = {}
+        for job in self._pages("_scheduler", "jobs"):
+            info = job.get("info") or {}
+            if job.get("doc_id") is None:
+                pending = info.get("changes_pending")
+                found[(_plain(job["source"]), _plain(job["target"]))] = PullProgress(
+                    checked=int(info.get("revisions_checked") or 0),
+                    pending=int(pending) if isinstance(pending, int) else None,
+                    written=int(info.get("docs_written") or 0),
+                )
+        return found
+
+    def documents(self) -> list[dict[str, Any]]:
+        """What the scheduler says of each document in `_replicator`."""
+        return list(self._pages("_scheduler", "docs"))
+
+    def _pages(self, *path: str) -> list[dict[str, Any]]:
+        if not self._server.capabilities().scheduler:
+            raise Unsupported("this server has no replication scheduler", node=self._server.node.name)
+        rows: list[dict[str, Any]] = []
+        while True:
+            said = self._client.get(*path, params={"limit": PAGE, "skip": len(rows)})
+            page = said.get("jobs", said.get("docs", []))
+            rows += page
+            if len(page) < PAGE:
+                return rows
+
+    def put_link(self, document: Mapping[str, Any], same: Callable[[Mapping[str, Any]], bool]) -> str:
+        """Make sure `_replicator` holds this document. Returns created, updated or unchanged."""
+        replicator = Database(self._server, DATABASE)
+        found = replicator.get(str(document["_id"]))
+        if found is not None and same(found):
+            return "unchanged"
+        replicator.put({**document, "_rev": found["_rev"]} if found else document)
+        return "updated" if found else "created"
+
+
+def _plain(url: str) -> str:
+    return url.rstrip("/")

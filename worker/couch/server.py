@@ -1,0 +1,121 @@
+"""One server: what it is, what it can do, which databases it has.
+
+Capabilities are asked once and again after the node was away (it may have come back as something else).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from worker.core.errors import BadAnswer, BadRequest, NotFound, ReplicationError, ServerFault, Unreachable, Unsupported
+from worker.core.model import Capabilities, Node, NodeKind
+from worker.couch.client import CouchClient
+
+DBS_INFO_BATCH = 100  # names a call, CouchDB's [chttpd] max_db_number_for_dbs_info_req
+
+
+class Server:
+    """A node and its client. Safe to share between threads."""
+
+    def __init__(self, client: CouchClient) -> None:
+        self.client = client
+        self._capabilities: Capabilities | None = None
+        self._asking = threading.Lock()
+
+    @property
+    def node(self) -> Node:
+        return self.client.node
+
+    def __repr__(self) -> str:
+        return f"Server({self.node.name})"
+
+    def forget(self) -> None:
+        """Ask for the capabilities again next time: the node was away."""
+        self._capabilities = None
+
+    def capabilities(self) -> Capabilities:
+        with self._asking:
+            if self._capabilities is None:
+                self._capabilities = self._ask()
+            return self._capabilities
+
+    def welcome(self, *, tries: int = 3, read_timeout: float | None = None) -> dict[str, Any]:
+        """`GET /`, which also proves that our credentials are taken. Raises BadAnswer where it is no CouchDB."""
+        said = self.client.get(tries=tries, read_timeout=read_timeout)
+        if not isinstance(said, dict) or not ({"couchdb", "express-pouchdb"} & said.keys()):
+            raise BadAnswer("something answers at this URL, but it is not CouchDB", node=self.node.name)
+        return said
+
+    def is_up(self, *, read_timeout: float | None = None) -> bool:
+        """False in maintenance mode. A server without `/_up` is up when it answers at all."""
+        try:
+            self.client.get("_up", tries=1, read_timeout=read_timeout)
+        except NotFound:
+            return not self.capabilities().up
+        return True
+
+    def databases(self) -> list[str]:
+        """All names, system databases included."""
+        return [str(name) for name in self.client.get("_all_dbs")]
+
+    def sequences(self, names: Sequence[str]) -> dict[str, str]:
+        """update_seq of each of `names` that exists, with as few calls as the server allows."""
+        if self.capabilities().dbs_info:
+            return self._sequences_in_bulk(names)
+        found = {}
+        for name in names:
+            try:
+                found[name] = str(self.client.get(name)["update_seq"])
+            except NotFound:
+                continue
+        return found
+
+    def _sequences_in_bulk(self, names: Sequence[str]) -> dict[str, str]:
+        found = {}
+        for start in range(0, len(names), DBS_INFO_BATCH):
+            keys = list(names[start : start + DBS_INFO_BATCH])
+            for row in self.client.post("_dbs_info", json={"keys": keys}, repeatable=True):
+                if row.get("info"):
+                    found[str(row["key"])] = str(row["info"]["update_seq"])
+        return found
+
+    def _ask(self) -> Capabilities:
+        said = self.welcome()
+        standin = "express-pouchdb" in said
+        return Capabilities(
+            kind=NodeKind.STANDIN if standin else NodeKind.COUCHDB,
+            version=str(said.get("version", "")),
+            uuid=str(said["uuid"]) if said.get("uuid") else None,
+            scheduler=self._has("GET", "_scheduler", "jobs"),
+            dbs_info=not standin and self._has("POST", "_dbs_info"),
+            up=self._has_up(),
+        )
+
+    def _has(self, method: str, *path: str) -> bool:
+        """Whether the server knows the call. A server that is merely failing must not look incapable, so only
+        a clear "no such thing" counts as no."""
+        try:
+            self.client.call(
+                method,
+                *path,
+                params={"limit": 1} if method == "GET" else None,
+                json={"keys": []} if method == "POST" else None,
+                repeatable=True,
+            )
+        except (NotFound, BadRequest, Unsupported):
+            return False
+        return True
+
+    def _has_up(self) -> bool:
+        try:
+            self.client.get("_up")
+        except NotFound as error:
+            # CouchDB in maintenance mode answers 404 as well, with another body
+            return "maintenance" in error.detail
+        except (ServerFault, Unreachable):
+            raise
+        except ReplicationError:
+            return False
+        return True

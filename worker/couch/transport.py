@@ -1,0 +1,142 @@
+"""The only place that knows the HTTP engine (requests), and the seam where tests put a fake.
+
+A session belongs to one thread at a time: it is borrowed for a call and given back, so that short-lived
+threads reuse warm connections as well. `trust_env` is off: a .netrc or a proxy variable on the worker's
+machine must not decide what credentials a node sees, or who sees them. Redirects are never followed: they
+would carry the password to wherever a misconfigured proxy points.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from worker.core.errors import BadAnswer, ReplicationError, TimedOut, TlsRefused, Unreachable
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds to connect, and seconds between two bytes of an answer."""
+
+    connect: float = 3.0
+    read: float = 30.0
+
+
+@dataclass(frozen=True)
+class Tls:
+    """`ca_bundle` replaces the public CAs. Verification cannot be turned off."""
+
+    ca_bundle: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport(Protocol):
+    def send(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+    ) -> Answer:
+        """One request, one answer, whatever its status. Raises Unreachable, TimedOut, TlsRefused, BadAnswer."""
+        ...
+
+
+class RequestsTransport:
+    def __init__(self, tls: Tls = Tls()) -> None:
+        self._tls = tls
+        self._idle: queue.LifoQueue[requests.Session] = queue.LifoQueue()
+
+    def send(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+    ) -> Answer:
+        with self._session() as session:
+            try:
+                got = session.request(
+                    method,
+                    url,
+                    headers=dict(headers),
+                    data=body,
+                    timeout=(timeouts.connect, timeouts.read),
+                    allow_redirects=False,
+                )
+            except requests.RequestException as error:
+                # `from None`: the library's exception holds the prepared request, Authorization included
+                raise _translated(error) from None
+            return Answer(got.status_code, got.headers, got.content)
+
+    @contextmanager
+    def _session(self) -> Iterator[requests.Session]:
+        try:
+            session = self._idle.get_nowait()
+        except queue.Empty:
+            session = self._new_session()
+        try:
+            yield session
+        finally:
+            self._idle.put(session)
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False
+        session.verify = str(self._tls.ca_bundle) if self._tls.ca_bundle else True
+        if self._tls.client_cert:
+            certificate = str(self._tls.client_cert)
+            session.cert = (certificate, str(self._tls.client_key)) if self._tls.client_key else certificate
+        # one connection a session suffices: it is never shared. Retries are the client's business.
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        return session
+
+
+def _translated(error: requests.RequestException) -> ReplicationError:
+    text = str(error)
+    if isinstance(error, requests.exceptions.SSLError):
+        return TlsRefused(
+            f"TLS: {_cause(text)}; check COUCHDB_CA_BUNDLE (the CA that signed the node's certificate), the host "
+            "name in the node's URL, and COUCHDB_CLIENT_CERT where the node asks for one"
+        )
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return Unreachable("no connection within the time-out")
+    if isinstance(error, requests.exceptions.ReadTimeout) or "Read timed out" in text:
+        return TimedOut("connected, but no answer within the time-out")
+    if isinstance(error, requests.exceptions.ContentDecodingError):
+        return BadAnswer("the answer is not what its Content-Encoding says")
+    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
+        return Unreachable(_cause(text))
+    return BadAnswer(f"the request could not be made ({type(error).__name__})")
+
+
+def _cause(text: str) -> str:
+    """The reason inside urllib3's nested message, in plain words."""
+    for marker, words in (
+        ("Connection refused", "connection refused"),
+        ("Name or service not known", "its host name is not known"),
+        ("nodename nor servname", "its host name is not known"),
+        ("Temporary failure in name resolution", "its host name cannot be looked up"),
+        ("Connection reset", "connection reset"),
+        ("Remote end closed", "the node closed the connection"),
+        ("Network is unreachable", "network unreachable"),
+        ("No route to host", "no route to host"),
+        ("CERTIFICATE_VERIFY_FAILED", _after(text, "certificate verify failed: ", "the certificate does not verify")),
+        ("CertificateError", "the certificate is for another host name"),
+    ):
+        if marker in text:
+            return words
+    return "the connection failed"
+
+
+def _after(text: str, marker: str, otherwise: str) -> str:
+    return text.partition(marker)[2].partition(" (_ssl")[0] or otherwise

@@ -1,0 +1,25 @@
+"""How an operation talks to whoever runs it, without knowing who that is."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Control(Protocol):
+    def report(self, phase: str, done: int | None = None, total: int | None = None, unit: str | None = None) -> None:
+        """Say how far the work is. Cheap: may be called at every step."""
+        ...
+
+    def check(self) -> None:
+        """Raises Cancelled, LeaseLost or HandedBack (worker.core.errors) where the work has to stop."""
+        ...
+
+
+class Unattended:
+    """Nobody listens and nobody interrupts: benchmarks, and operations that are too short to be told of."""
+
+    def report(self, phase: str, done: int | None = None, total: int | None = None, unit: str | None = None) -> None:
+        pass
+
+    def check(self) -> None:
+        pass

@@ -1,0 +1,74 @@
+"""Do the same thing on several nodes at once, and keep every outcome.
+
+Threads are daemons and are never waited for longer than asked: a call to a hung node must not keep a worker
+from shutting down.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from worker.core.errors import ReplicationError
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Key, Value]):
+    """What became of one item: a value, or an error of our tree. A defect is raised instead, never kept."""
+
+    key: Key
+    value: Value | None = None
+    error: ReplicationError | None = None
+    defect: BaseException | None = None
+
+
+def start(keys: Iterable[Key], work: Callable[[Key], Value]) -> queue.SimpleQueue[Outcome[Key, Value]]:
+    """Begin `work` for every key, each in a thread of its own; outcomes arrive in the queue as they end."""
+    outcomes: queue.SimpleQueue[Outcome[Key, Value]] = queue.SimpleQueue()
+
+    def run(key: Key) -> None:
+        try:
+            outcomes.put(Outcome(key, value=work(key)))
+        except ReplicationError as error:
+            outcomes.put(Outcome(key, error=error))
+        except BaseException as defect:  # noqa: BLE001 - handed to the thread that waits, which raises it
+            outcomes.put(Outcome(key, defect=defect))
+
+    for key in keys:
+        threading.Thread(target=run, args=(key,), daemon=True, name=f"node-call {key}").start()
+    return outcomes
+
+
+def each(keys: Iterable[Key], work: Callable[[Key], Value]) -> dict[Key, Outcome[Key, Value]]:
+    """`work` for every key at once; returns when all have ended, in the order of the keys.
+
+    Every call in `work` has its own time-out, and that bounds this one.
+    """
+    wanted = list(keys)
+    outcomes = start(wanted, work)
+    found: dict[Key, Outcome[Key, Value]] = {}
+    for _ in wanted:
+        outcome = outcomes.get()
+        if outcome.defect is not None:
+            raise outcome.defect
+        found[outcome.key] = outcome
+    return {key: found[key] for key in wanted}
+
+
+def values(outcomes: dict[Key, Outcome[Key, Value]]) -> dict[Key, Value]:
+    """The values of those that went well. Raises the first error where there is one."""
+    for outcome in outcomes.values():
+        if outcome.error is not None:
+            raise outcome.error
+    return {key: outcome.value for key, outcome in outcomes.items()}  # type: ignore[misc]
+
+
+def batches(items: list[Key], size: int) -> Iterator[list[Key]]:
+    for at in range(0, len(items), size):
+        yield items[at : at + size]

@@ -1,0 +1,190 @@
+"""Run several one-shot pulls at once, watch them, and tell which node failed when one breaks.
+
+A `_replicate` blocks without a time-out of its own. So each runs in a side thread, while this one looks at
+the clock: is the job to stop? how far are the pulls? do their nodes still answer? A node that stays silent
+is given up, whatever its pull says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from worker.core.errors import Cancelled, Interrupted, ReplicationError, Transient
+from worker.core.model import Link, PullStats
+from worker.core.replication import database_url, pull_body
+from worker.couch.cluster import Cluster
+from worker.couch.replicator import PullProgress, Replicator
+from worker.ops.control import Control
+from worker.ops.parallel import Outcome, each, start
+
+TICK = 0.25  # seconds between two looks at the job's own state
+WATCH_EVERY = 1.0  # seconds between two looks at the nodes; a pull that is done sooner costs no extra request
+PROBE_TIMEOUT = 3.0
+SILENT_PROBES = 3  # in a row, until a node is given up
+
+
+@dataclass(frozen=True)
+class Pulled:
+    stats: PullStats
+    seconds: float
+
+
+@dataclass
+class Outcomes:
+    """What became of a set of pulls. `lost`: node -> why; its pulls are in neither of the other two."""
+
+    done: dict[Link, Pulled] = field(default_factory=dict)
+    failed: dict[Link, ReplicationError] = field(default_factory=dict)
+    lost: dict[str, ReplicationError] = field(default_factory=dict)
+
+
+def body_of(cluster: Cluster, link: Link) -> dict[str, Any]:
+    target = cluster[link.target]
+    return pull_body(link.database, cluster[link.source].node, target.node, tuned=target.capabilities().scheduler)
+
+
+def run(cluster: Cluster, links: Sequence[Link], phase: str, control: Control) -> Outcomes:
+    """Pull all `links` at once and return when each has ended or lost one of its nodes.
+
+    Raises Cancelled after the nodes were told to stop; LeaseLost and HandedBack at once, because whoever
+    goes on joins what still runs.
+    """
+    return _Run(cluster, links, phase, control).run()
+
+
+def cancel(cluster: Cluster, links: Sequence[Link]) -> None:
+    """Stop these pulls on the nodes, as far as they can be reached."""
+    each(links, lambda link: Replicator(cluster[link.target]).cancel(body_of(cluster, link)))
+
+
+class _Run:
+    def __init__(self, cluster: Cluster, links: Sequence[Link], phase: str, control: Control) -> None:
+        self._cluster = cluster
+        self._phase = phase
+        self._control = control
+        self._total = len(links)
+        self._open = set(links)
+        self._stopped = False
+        self._silent: dict[str, int] = {}
+        self._first_seen: dict[Link, int] = {}
+        self._outcomes = Outcomes()
+
+    def run(self) -> Outcomes:
+        self._control.report(self._phase, 0, self._total, "pulls")
+        ended = start(sorted(self._open), self._pull)
+        watch_at = time.monotonic() + WATCH_EVERY
+        try:
+            while self._open:
+                self._collect(ended)
+                self._control.check()
+                if self._open and time.monotonic() >= watch_at:
+                    self._watch()
+                    watch_at = time.monotonic() + WATCH_EVERY
+        except Interrupted as interrupted:
+            self._stopped = True
+            if isinstance(interrupted, Cancelled):
+                cancel(self._cluster, list(self._open))
+            raise
+        return self._outcomes
+
+    def _pull(self, link: Link) -> Pulled:
+        began = time.monotonic()
+        replicator = Replicator(self._cluster[link.target])
+        stats = replicator.pull(body_of(self._cluster, link), stopped=lambda: self._stopped or link not in self._open)
+        return Pulled(stats, round(time.monotonic() - began, 3))
+
+    def _collect(self, ended: SimpleQueue[Outcome[Link, Pulled]]) -> None:
+        try:
+            outcome = ended.get(timeout=TICK)
+        except Empty:
+            return
+        if outcome.defect is not None and not isinstance(outcome.defect, Interrupted):
+            raise outcome.defect
+        link = outcome.key
+        if link not in self._open:  # given up before: its node was lost
+            return
+        self._open.discard(link)
+        if outcome.value is not None:
+            self._outcomes.done[link] = outcome.value
+        elif isinstance(outcome.error, Transient):
+            self._blame(link, outcome.error)
+        elif outcome.error is not None:
+            self._outcomes.failed[link] = outcome.error
+
+    def _blame(self, link: Link, error: ReplicationError) -> None:
+        """A pull broke: was it one of its nodes, or the pull itself?"""
+        silent = self._probe([link.source, link.target])
+        for name, why in silent.items():
+            self._lose(name, why)
+        if not silent:
+            self._outcomes.failed[link] = error
+
+    def _lose(self, name: str, why: ReplicationError) -> None:
+        self._outcomes.lost[name] = why
+        self._cluster[name].forget()
+        given_up = [link for link in self._open if name in (link.source, link.target)]
+        self._open.difference_update(given_up)
+        # the other end still answers, mostly: it should not go on trying
+        each([link for link in given_up if link.target != name], self._cancel_quietly)
+
+    def _cancel_quietly(self, link: Link) -> bool:
+        return Replicator(self._cluster[link.target]).cancel(body_of(self._cluster, link))
+
+    def _probe(self, names: Sequence[str]) -> dict[str, ReplicationError]:
+        looks = each(sorted(set(names)), lambda name: self._cluster[name].welcome(tries=1, read_timeout=PROBE_TIMEOUT))
+        return {name: look.error for name, look in looks.items() if look.error is not None}
+
+    def _watch(self) -> None:
+        """The nodes of the open pulls: do they answer, and how far are they?"""
+        names = {name for link in self._open for name in (link.source, link.target)}
+        errors = self._probe(sorted(names))
+        self._silent = {name: self._silent.get(name, 0) + 1 for name in errors}
+        for name, error in errors.items():
+            if self._silent[name] >= SILENT_PROBES:
+                self._lose(name, error)
+        self._report({link.target for link in self._open} - errors.keys())
+
+    def _report(self, targets: set[str]) -> None:
+        able = [name for name in sorted(targets) if self._cluster[name].capabilities().scheduler]
+        looks = each(able, lambda name: Replicator(self._cluster[name]).progress())
+        seen: dict[tuple[str, str], PullProgress] = {}
+        for look in looks.values():
+            seen.update(look.value or {})
+        found = {link: progress for link in self._open if (progress := seen.get(self._urls(link)))}
+        if found and all(progress.pending is not None for progress in found.values()):
+            # the scheduler's counters go on from earlier pulls of the same link: count from the first look
+            for link, progress in found.items():
+                self._first_seen.setdefault(link, progress.checked)
+            checked = sum(progress.checked - self._first_seen[link] for link, progress in found.items())
+            pending = sum(progress.pending or 0 for progress in found.values())
+            self._control.report(self._phase, checked, checked + pending, "changes")
+        else:
+            self._control.report(self._phase, self._total - len(self._open), self._total, "pulls")
+
+    def _urls(self, link: Link) -> tuple[str, str]:
+        source, target = self._cluster[link.source].node, self._cluster[link.target].node
+        return database_url(source, link.database), database_url(target, link.database)
+
+
+def retried(cluster: Cluster, links: Sequence[Link], phase: str, control: Control, tries: int = 3) -> Outcomes:
+    """`run`, with pulls that broke for no fault of their nodes tried again. Raises what a pull ended with
+    when its tries are used up or its error is permanent."""
+    whole = Outcomes()
+    left: Sequence[Link] = links
+    for attempt in range(1, tries + 1):
+        part = run(cluster, left, phase, control)
+        whole.done.update(part.done)
+        whole.lost.update(part.lost)
+        for link, error in part.failed.items():
+            if attempt == tries or not isinstance(error, Transient):
+                error.database = link.database
+                error.node = error.node or link.target
+                raise error
+        left = [link for link in part.failed if not {link.source, link.target} & whole.lost.keys()]
+        if not left or whole.lost:
+            break
+    return whole

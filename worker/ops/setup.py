@@ -1,0 +1,167 @@
+"""Make databases ready for replication on every node that answers; run twice, it changes nothing.
+
+    look      who answers, and which databases are where
+    create    each database where it is missing, with the shape it has elsewhere
+    security  `_security` as on the first node that had the database
+    link      the continuous links' documents, each in the `_replicator` of its target
+
+On nodes without a scheduler there are no links to make: the periodic pass (worker.ops.drift) keeps them in step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.core.errors import Unreachable
+from worker.core.model import DatabaseInfo, Link
+from worker.core.names import selected
+from worker.core.replication import link_document, same_link
+from worker.core.topology import Topology, links
+from worker.couch.cluster import Cluster
+from worker.couch.database import Database
+from worker.couch.replicator import DATABASE as REPLICATOR
+from worker.couch.replicator import Replicator
+from worker.ops import ensure
+from worker.ops.control import Control
+from worker.ops.look import reason, require_two
+from worker.ops.parallel import batches, each, values
+
+AT_ONCE = 8  # databases
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What setup is to make. `databases` None means all that `include` and `exclude` (globs) select."""
+
+    databases: Sequence[str] | None
+    bidirectional: bool
+    topology: Topology
+    continuous: bool
+    include: Sequence[str] = ("*",)
+    exclude: Sequence[str] = ()
+
+
+@dataclass
+class DatabaseReport:
+    """What setup found and changed for one database. Links are told as "source -> target"."""
+
+    created_on: list[str] = field(default_factory=list)
+    already_on: list[str] = field(default_factory=list)
+    security_copied_to: list[str] = field(default_factory=list)
+    links: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> bool:
+        made = self.links.get("created", []) + self.links.get("updated", [])
+        return bool(self.created_on or self.security_copied_to or made)
+
+
+@dataclass
+class SetupResult:
+    nodes: list[str]
+    skipped: dict[str, str]
+    mode: str
+    databases: dict[str, DatabaseReport] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "nodes": self.nodes,
+            "skipped": [{"node": node, "reason": why} for node, why in self.skipped.items()],
+            "mode": self.mode,
+            "changed": any(report.changed for report in self.databases.values()),
+            "databases": {
+                name: {
+                    "changed": report.changed,
+                    "created_on": report.created_on,
+                    "already_on": report.already_on,
+                    "security_copied_to": report.security_copied_to,
+                    "links": report.links,
+                }
+                for name, report in self.databases.items()
+            },
+        }
+
+
+def setup(cluster: Cluster, wanted: Wanted, control: Control) -> SetupResult:
+    """Raises NotEnoughNodes, MixedNodeKinds, and what a node answered where it refused a step."""
+    control.report("look")
+    known, skipped = _known(cluster)
+    names = list(known)
+    if not names:
+        raise Unreachable("no node answers: " + ", ".join(f"{name} ({why})" for name, why in skipped.items()))
+    cluster.refuse_mixed_kinds(names)
+    require_two(cluster, names, skipped)
+    chosen = _chosen(wanted, known)
+    linked = wanted.continuous and all(cluster[name].capabilities().scheduler for name in names)
+    result = SetupResult(names, skipped, mode(continuous=wanted.continuous, scheduler=linked))
+    if linked:
+        values(each(names, lambda name: Database(cluster[name], REPLICATOR).create()))
+    for batch in batches(chosen, AT_ONCE):
+        control.check()
+        control.report("setup", len(result.databases), len(chosen), "databases")
+        done = each(batch, lambda name: _setup_one(cluster, name, known, wanted, linked=linked))
+        result.databases.update(values(done))
+    return result
+
+
+def mode(*, continuous: bool, scheduler: bool) -> str:
+    """The way in force in which changes travel by themselves."""
+    if not continuous:
+        return "off"
+    return "continuous" if scheduler else "periodic-pass"
+
+
+def _known(cluster: Cluster) -> tuple[dict[str, set[str]], dict[str, str]]:
+    """Node -> its databases, for those that answer; and node -> why it does not, for the others."""
+
+    def ask(name: str) -> set[str]:
+        cluster[name].capabilities()
+        return set(cluster[name].databases())
+
+    known, skipped = {}, {}
+    for name, outcome in each(cluster.names, ask).items():
+        if outcome.error is not None:
+            skipped[name] = reason(outcome.error)
+            cluster[name].forget()
+        else:
+            known[name] = outcome.value or set()
+    return known, skipped
+
+
+def _chosen(wanted: Wanted, known: dict[str, set[str]]) -> list[str]:
+    if wanted.databases is not None:
+        return list(dict.fromkeys(wanted.databases))
+    everywhere = set().union(*known.values())
+    return sorted(name for name in everywhere if selected(name, wanted.include, wanted.exclude))
+
+
+def _setup_one(
+    cluster: Cluster, database: str, known: dict[str, set[str]], wanted: Wanted, *, linked: bool
+) -> DatabaseReport:
+    has = [name for name in known if database in known[name]]
+    lacks = [name for name in known if database not in known[name]]
+    like: DatabaseInfo | None = Database(cluster[has[0]], database).info() if has else None
+    report = DatabaseReport(already_on=has)
+    report.created_on = ensure.create_missing(cluster, database, lacks, like)
+    if has:
+        report.security_copied_to = ensure.copy_security(
+            cluster, database, has[0], [name for name in known if name != has[0]]
+        )
+    if linked:
+        report.links = _link(cluster, database, list(known), wanted)
+    return report
+
+
+def _link(cluster: Cluster, database: str, names: list[str], wanted: Wanted) -> dict[str, list[str]]:
+    def put(link: Link) -> str:
+        source, target = cluster[link.source], cluster[link.target]
+        document = link_document(link, source.node, target.node)
+        return Replicator(target).put_link(document, lambda found: same_link(document, found))
+
+    told: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": []}
+    plan = links(database, names, wanted.topology, bidirectional=wanted.bidirectional)
+    for link, what in values(each(plan, put)).items():
+        told[what].append(f"{link.source} -> {link.target}")
+    return told

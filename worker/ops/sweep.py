@@ -1,0 +1,97 @@
+"""Look at every node once, all at the same time: does it answer, with our credentials, and how fast; what is
+it; which databases has it; how are its links.
+
+Each node has its own time-outs, so a hung one costs the sweep one time-out, however many hang.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.core.errors import ReplicationError, ServerFault, Unsupported
+from worker.core.health import Look
+from worker.core.names import parse_replication_document_id
+from worker.couch.cluster import Cluster
+from worker.couch.replicator import Replicator
+from worker.ops.look import reason
+from worker.ops.parallel import each
+
+
+@dataclass
+class NodeSeen:
+    """`databases` and `links` are None where they could not be read: unknown, not empty."""
+
+    look: Look
+    scheduler: bool | None = None
+    databases: list[str] | None = None
+    links: list[dict[str, Any]] | None = None
+    errors: list[str] = field(default_factory=list)
+
+
+def sweep(cluster: Cluster, timeout: float) -> dict[str, NodeSeen]:
+    """Node -> what was seen of it. `timeout` (seconds) bounds each of its answers."""
+
+    def one(name: str) -> NodeSeen:
+        return _look(cluster, name, timeout)
+
+    return {name: outcome.value for name, outcome in each(cluster.names, one).items() if outcome.value is not None}
+
+
+def _look(cluster: Cluster, name: str, timeout: float) -> NodeSeen:
+    server = cluster[name]
+    began = time.monotonic()
+    try:
+        said = server.welcome(tries=1, read_timeout=timeout)
+        latency = (time.monotonic() - began) * 1000
+        capabilities = server.capabilities()
+        if not server.is_up(read_timeout=timeout):
+            raise ServerFault("in maintenance mode", node=name)
+    except ReplicationError as error:
+        server.forget()
+        return NodeSeen(Look(name, ok=False, reason=reason(error)))
+    seen = NodeSeen(
+        Look(
+            name,
+            ok=True,
+            latency_ms=round(latency, 1),
+            version=str(said.get("version") or "") or None,
+            uuid=capabilities.uuid,
+            kind=capabilities.kind.value,
+        ),
+        scheduler=capabilities.scheduler,
+    )
+    try:
+        seen.databases = [each_name for each_name in server.databases() if not each_name.startswith("_")]
+        seen.links = _links(Replicator(server))
+    except ReplicationError as error:
+        # the node is there, but does not tell everything: say what is missing instead of guessing
+        seen.errors.append(reason(error))
+    return seen
+
+
+def _links(replicator: Replicator) -> list[dict[str, Any]]:
+    """The state of each of our continuous links that this server pulls."""
+    try:
+        documents = replicator.documents()
+    except Unsupported:
+        return []
+    found = []
+    for document in documents:
+        link = parse_replication_document_id(str(document.get("doc_id") or ""))
+        if link is None:  # somebody else's
+            continue
+        source, target, database = link
+        info = document.get("info") or {}
+        found.append(
+            {
+                "database": database,
+                "source": source,
+                "target": target,
+                "state": document.get("state"),
+                "lag": None,  # changes_pending is not lag (it is null on an idle link and stale on a waiting one)
+                "last_error": info.get("error"),
+            }
+        )
+    return found
