@@ -131,7 +131,7 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["console", "json"] = Field("console", description="Lines for people or for a log collector.")
 
-    @property
+    @functools.cached_property
     def nodes(self) -> tuple[NodeSetting, ...]:
         """All nodes, the primary first."""
         return _nodes(self.couchdb_url, self.replication_nodes)
@@ -144,18 +144,18 @@ class Settings(BaseModel):
     def exclude(self) -> tuple[str, ...]:
         return _split(self.replication_exclude)
 
-    @property
+    @functools.cached_property
     def token_digests(self) -> frozenset[str]:
         """SHA-256 of each accepted bearer token, in hex."""
         return frozenset(_token_digest(token) for token in _split(self.api_tokens.get_secret_value()))
 
-    @property
+    @functools.cached_property
     def allowed_hosts(self) -> frozenset[str]:
         """Host names (without port, lower case) that the API answers to."""
         named = {host.lower() for host in (*_split(self.api_allowed_hosts), self.api_host)}
         return frozenset(named | LOOPBACK_HOSTS)
 
-    @property
+    @functools.cached_property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for masking in logs."""
         values = [

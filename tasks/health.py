@@ -7,6 +7,7 @@ from itertools import permutations
 from typing import Any
 
 from config.logs import get
+from tasks.jobs import Kind
 from tasks.wiring import Parts
 from worker.core.errors import ReplicationError
 from worker.core.health import Bounds, NodeState, Verdict, judge
@@ -18,7 +19,8 @@ from worker.ops.setup import mode as replication_mode
 from worker.ops.sweep import NodeSeen, sweep
 
 log = get(__name__)
-QUEUED_BOUND = 10.0  # seconds after which a queued job nobody claimed is put on the queue again
+LOST_AFTER = 10.0  # seconds after which a job nobody claimed is put on the queue again, where that is empty
+LOST_AFTER_BEHIND_OTHERS = 600.0  # the same where messages wait: its own is most likely one of them
 
 
 def run_sweep(parts: Parts, cluster: Cluster) -> None:
@@ -130,7 +132,9 @@ def run_look(parts: Parts, cluster: Cluster, database: str, box: str) -> None:
 
 def run_reap(parts: Parts) -> None:
     """Put lost work back on the queue, and forget what is past its time."""
-    ids = parts.store.reap(time.time(), QUEUED_BOUND)
+    depths = {kind: parts.publisher.depth(kind.value) for kind in Kind}
+    bounds = {kind: LOST_AFTER_BEHIND_OTHERS if depth else LOST_AFTER for kind, depth in depths.items()}
+    ids = parts.store.reap(time.time(), bounds)
     if ids:
         log.info("jobs put on the queue again", count=len(ids))
     parts.jobs.wake(ids)

@@ -16,6 +16,7 @@ import redis
 from tasks.redis import translated
 
 PREFIX = "nbr:seen:"
+DATABASES = f"{PREFIX}databases"  # hash: name -> JSON list of the nodes that have it
 WORKER_SILENT_AFTER = 20.0  # seconds without a heartbeat until a worker is no longer counted
 
 
@@ -34,11 +35,9 @@ class Observations:
             pipeline = self._redis.pipeline()
             pipeline.set(f"{PREFIX}sweep", json.dumps(sweep))
             if databases is not None:
-                pipeline.delete(f"{PREFIX}databases")
+                pipeline.delete(DATABASES)
                 if databases:
-                    pipeline.hset(
-                        f"{PREFIX}databases", mapping={name: json.dumps(on) for name, on in databases.items()}
-                    )
+                    pipeline.hset(DATABASES, mapping={name: json.dumps(on) for name, on in databases.items()})
             pipeline.execute()
 
     def sweep(self) -> dict[str, Any] | None:
@@ -49,12 +48,12 @@ class Observations:
     def database_nodes(self, name: str) -> list[str]:
         """The nodes on which the last sweep (or a later look) saw the database."""
         with translated():
-            raw = self._redis.hget(f"{PREFIX}databases", name)
+            raw = self._redis.hget(DATABASES, name)
         return list(json.loads(raw)) if raw else []
 
     def database_names(self) -> list[str]:
         with translated():
-            return sorted(self._redis.hkeys(f"{PREFIX}databases"))
+            return sorted(self._redis.hkeys(DATABASES))
 
     # --- looks at one database, asked for by the API
 
@@ -66,7 +65,7 @@ class Observations:
         with translated():
             pipeline = self._redis.pipeline()
             if found_on:
-                pipeline.hset(f"{PREFIX}databases", database, json.dumps(found_on))
+                pipeline.hset(DATABASES, database, json.dumps(found_on))
             pipeline.rpush(f"{PREFIX}look:{box}", json.dumps({"found_on": found_on, "unreachable": unreachable}))
             pipeline.expire(f"{PREFIX}look:{box}", 10)
             pipeline.execute()

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 
 from tasks.jobs import Request
-from tasks.redis import StoreUnavailable
+from tasks.redis import StoreUnavailable, translated
 
 
 class Publisher:
@@ -23,6 +23,16 @@ class Publisher:
         self._send(
             request.kind.value, (job_id,), queue=request.kind.value, shown=f"{request.database or 'all'} {job_id}"
         )
+
+    def depth(self, queue: str) -> int:
+        """Messages on a queue that no worker has taken yet. Raises StoreUnavailable."""
+        try:
+            with translated(), self._app.connection_for_write() as connection:
+                return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
+        except ChannelError:
+            return 0  # a queue without messages does not exist in Redis
+        except (OperationalError, OSError) as error:
+            raise StoreUnavailable(f"the queue does not answer ({type(error).__name__})") from error
 
     def look(self, database: str, box: str) -> None:
         self._send("look", (database, box), queue="control", shown=database, expires=10)

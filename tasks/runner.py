@@ -87,7 +87,7 @@ class Runner:
             self._finish(job, token, State.SUCCEEDED, result=result)
 
     def _failed(self, job: Job, token: int, error: Exception) -> None:
-        verdict = policy.decide(error, token, self._parts.settings.job_max_attempts, random.random())
+        verdict = policy.decide(error, token, self._parts.settings.job_max_attempts, random.random())  # noqa: S311 - jitter
         if isinstance(verdict, policy.Retry):
             log.warning("job will be tried again", error=str(error), delay=round(verdict.delay, 1))
             self._release(job, token, verdict.delay)

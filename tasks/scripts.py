@@ -73,8 +73,8 @@ end
 """
 
 # ARGV: id, data, idempotency digest or '', fingerprint, seconds until an unconfirmed record evaporates,
-#       seconds to keep the idempotency key
-# Returns {what, id}; what: created, deduplicated, replayed, mismatch
+#       seconds to keep the idempotency key, hash of databases that the request's must be in or ''
+# Returns {what, id}; what: created, deduplicated, replayed, mismatch, unknown (nothing was written)
 CREATE = (
     _PRELUDE
     + """
@@ -94,6 +94,9 @@ local what = 'created'
 if active then
   local seen = redis.call('HMGET', job_key(active), 'state', 'cancel')
   if seen[1] == 'queued' and seen[2] ~= '1' then what = 'deduplicated'; id = active end
+end
+if what == 'created' and ARGV[7] ~= '' and redis.call('HEXISTS', ARGV[7], data.database) == 0 then
+  return {'unknown', ''}
 end
 if what == 'created' then
   redis.call('HSET', job_key(id), 'data', raw, 'state', 'queued', 'attempts', '0', 'not_before', '0')
@@ -245,12 +248,12 @@ return {'requested', {}}
 """
 )
 
-# ARGV: now, seconds after which a queued job is put on the queue again, most ids a call
+# ARGV: now, JSON of seconds after which a queued job is put on the queue again, by kind, most ids a call
 # Returns ids to put on the queue
 REAP = (
     _PRELUDE
     + """
-local now, bound, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local now, bounds, most = tonumber(ARGV[1]), cjson.decode(ARGV[2]), tonumber(ARGV[3])
 local again = {}
 for _, id in ipairs(redis.call('ZRANGE', P .. 'jobs:state:running', 0, -1)) do
   if redis.call('EXISTS', P .. 'lease:' .. id) == 0 then
@@ -267,9 +270,10 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due:queued', '-inf', now, 
   local queued_at = tonumber(redis.call('ZSCORE', P .. 'due:queued', id))
   local not_before = tonumber(redis.call('HGET', job_key(id), 'not_before') or '0')
   local retry_due = not_before > queued_at and not_before <= now
-  if redis.call('EXISTS', job_key(id)) == 0 then
+  local data = data_of(id)
+  if not data then
     redis.call('ZREM', P .. 'due:queued', id)
-  elseif retry_due or (not_before <= now and queued_at <= now - bound) then
+  elseif retry_due or (not_before <= now and queued_at <= now - bounds[data.kind]) then
     redis.call('ZADD', P .. 'due:queued', now, id)
     table.insert(again, id)
   end

@@ -19,6 +19,7 @@ import redis
 
 from tasks import scripts
 from tasks.jobs import Job, JobError, Kind, Progress, Request, State, fingerprint, new_id
+from tasks.observations import DATABASES
 from tasks.redis import translated
 
 PREFIX = "nbr:"
@@ -27,7 +28,8 @@ UNCONFIRMED_TTL = 30  # seconds until a record whose message never reached the q
 
 @dataclass(frozen=True)
 class Created:
-    """`what` is created, deduplicated, replayed (same Idempotency-Key) or mismatch (same key, other body)."""
+    """`what` is created, deduplicated, replayed (same Idempotency-Key), mismatch (same key, other body) or
+    unknown (no node was seen with the database)."""
 
     what: str
     id: str
@@ -80,10 +82,19 @@ class JobStore:
 
     # --- asking for work
 
-    def create(self, request: Request, now: float, *, idempotency: tuple[str, str] | None = None) -> Created:
+    def create(
+        self,
+        request: Request,
+        now: float,
+        *,
+        idempotency: tuple[str, str] | None = None,
+        only_known: bool = False,
+    ) -> Created:
         """Write a queued job, unless an equal one is queued already.
 
-        `idempotency` is (key, fingerprint of the request). The record evaporates unless `confirm` follows.
+        `idempotency` is (key, fingerprint of the request). `only_known`: write nothing where no sweep has seen
+        the database (looked at in the same step, because a request's cost is its round trips to Redis). The
+        record evaporates unless `confirm` follows.
         """
         job_id = new_id(now)
         data = {
@@ -95,7 +106,10 @@ class JobStore:
             "created_at": now,
         }
         digest, print_ = (fingerprint(idempotency[0]), idempotency[1]) if idempotency else ("", "")
-        what, answered = self._run("CREATE", job_id, json.dumps(data), digest, print_, UNCONFIRMED_TTL, self._ttl)
+        known = DATABASES if only_known else ""
+        what, answered = self._run(
+            "CREATE", job_id, json.dumps(data), digest, print_, UNCONFIRMED_TTL, self._ttl, known
+        )
         return Created(what, answered)
 
     def confirm(self, job_id: str, now: float) -> None:
@@ -158,10 +172,11 @@ class JobStore:
         written, wake = self._run("RELEASE", job_id, token, now, not_before)
         return bool(written), wake
 
-    def reap(self, now: float, queued_bound: float, most: int = 500) -> list[str]:
-        """Requeue running jobs whose lease ran out, and find queued ones whose message was lost or whose
-        retry is due; forget ended ones that are past their time. Returns ids to put on the queue."""
-        return list(self._run("REAP", now, queued_bound, most))
+    def reap(self, now: float, bounds: Mapping[Kind, float], most: int = 500) -> list[str]:
+        """Requeue running jobs whose lease ran out, and find queued ones whose message was lost (nobody claimed
+        them for their kind's bound, in seconds) or whose retry is due; forget ended ones that are past their
+        time. Returns ids to put on the queue."""
+        return list(self._run("REAP", now, json.dumps({kind.value: bounds[kind] for kind in Kind}), most))
 
     # --- looking
 

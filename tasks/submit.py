@@ -13,13 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.jobs import Job, Request, fingerprint
+from tasks.jobs import Job, Request, State, fingerprint
 from tasks.redis import StoreUnavailable
 from tasks.store import Filter, JobStore, Page
 
 
 class IdempotencyMismatch(Exception):
     """This Idempotency-Key was used with another request."""
+
+
+class UnknownDatabase(Exception):
+    """No node was seen with this database. Nothing was written."""
 
 
 class JobEnded(Exception):
@@ -51,23 +55,29 @@ class Jobs:
         self._publish = publish
         self._clock = clock
 
-    def submit(self, request: Request, *, idempotency_key: str | None = None) -> Submitted:
-        """Raises StoreUnavailable (nothing was done) and IdempotencyMismatch."""
+    def submit(self, request: Request, *, idempotency_key: str | None = None, only_known: bool = False) -> Submitted:
+        """`only_known`: refuse a database that no sweep has seen.
+
+        Raises StoreUnavailable (nothing was done), IdempotencyMismatch and UnknownDatabase.
+        """
         now = self._clock()
         asked: dict[str, Any] = {"kind": request.kind.value, "params": request.params}
-        created = self._store.create(
-            request, now, idempotency=(idempotency_key, fingerprint(asked)) if idempotency_key else None
-        )
+        idempotency = (idempotency_key, fingerprint(asked)) if idempotency_key else None
+        created = self._store.create(request, now, idempotency=idempotency, only_known=only_known)
+        if created.what == "created":
+            self._enqueue(created.id, request, now)
+            # as it was written: reading it back would cost another round trip
+            return Submitted(Job(created.id, request.kind, State.QUEUED, request.database, request.params, now), None)
+        if created.what == "unknown":
+            raise UnknownDatabase(request.database)
         if created.what == "mismatch":
             raise IdempotencyMismatch(
                 "this Idempotency-Key came with another request before: use a new key for a new request"
             )
-        if created.what == "created":
-            self._enqueue(created.id, request, now)
         job = self._store.get(created.id)
         if job is None:
             raise StoreUnavailable("the job's record is gone: Redis was emptied or restarted in between")
-        return Submitted(job, None if created.what == "created" else created.what)
+        return Submitted(job, created.what)
 
     def _enqueue(self, job_id: str, request: Request, now: float) -> None:
         try:

@@ -24,6 +24,7 @@ class Parts:
     settings: Settings
     redis: redis.Redis
     celery: Celery
+    publisher: Publisher
     store: JobStore
     jobs: Jobs
     seen: Observations
@@ -50,6 +51,7 @@ def build(settings: Settings) -> Parts:
         settings=settings,
         redis=client,
         celery=celery,
+        publisher=publisher,
         store=store,
         jobs=Jobs(store, publisher.job),
         seen=seen,

@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.core.errors import Cancelled, NotFound, TimedOut, Unsupported
 from worker.core.model import PullStats
-from worker.core.replication import pull_stats
+from worker.core.replication import BEGINNING, pull_stats
 from worker.couch.database import Database
 from worker.couch.server import Server
 
@@ -20,11 +20,11 @@ DATABASE = "_replicator"
 
 @dataclass(frozen=True)
 class PullProgress:
-    """Of a running one-shot pull: changes looked at, and those still to look at (None while unknown)."""
+    """Of a running one-shot pull: revisions looked at (counted on from earlier pulls of the same link), and
+    the source's sequence up to which all is done."""
 
     checked: int
-    pending: int | None
-    written: int
+    through: str
 
 
 class Replicator:
@@ -72,11 +72,10 @@ class Replicator:
         for job in self._pages("_scheduler", "jobs"):
             info = job.get("info") or {}
             if job.get("doc_id") is None:
-                pending = info.get("changes_pending")
+                # changes_pending would say what is left, but stays null for most of a first pull
                 found[(_plain(job["source"]), _plain(job["target"]))] = PullProgress(
                     checked=int(info.get("revisions_checked") or 0),
-                    pending=int(pending) if isinstance(pending, int) else None,
-                    written=int(info.get("docs_written") or 0),
+                    through=str(info.get("through_seq") or BEGINNING),
                 )
         return found
 

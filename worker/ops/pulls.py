@@ -17,6 +17,7 @@ from worker.core.errors import Cancelled, Interrupted, ReplicationError, Transie
 from worker.core.model import Link, PullStats
 from worker.core.replication import database_url, pull_body
 from worker.couch.cluster import Cluster
+from worker.couch.database import Database
 from worker.couch.replicator import PullProgress, Replicator
 from worker.ops.control import Control
 from worker.ops.parallel import Outcome, each, start
@@ -155,15 +156,19 @@ class _Run:
         for look in looks.values():
             seen.update(look.value or {})
         found = {link: progress for link in self._open if (progress := seen.get(self._urls(link)))}
-        if found and all(progress.pending is not None for progress in found.values()):
-            # the scheduler's counters go on from earlier pulls of the same link: count from the first look
+        pending = each(found, lambda link: self._left(link, found[link]))
+        if found and all(left.value is not None for left in pending.values()):
+            # the counters go on from earlier pulls of the same link: count from the first look
             for link, progress in found.items():
                 self._first_seen.setdefault(link, progress.checked)
             checked = sum(progress.checked - self._first_seen[link] for link, progress in found.items())
-            pending = sum(progress.pending or 0 for progress in found.values())
-            self._control.report(self._phase, checked, checked + pending, "changes")
+            left = sum(outcome.value or 0 for outcome in pending.values())
+            self._control.report(self._phase, checked, checked + left, "changes")
         else:
             self._control.report(self._phase, self._total - len(self._open), self._total, "pulls")
+
+    def _left(self, link: Link, progress: PullProgress) -> int:
+        return Database(self._cluster[link.source], link.database).changes_after(progress.through)
 
     def _urls(self, link: Link) -> tuple[str, str]:
         source, target = self._cluster[link.source].node, self._cluster[link.target].node
