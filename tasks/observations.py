@@ -7,6 +7,7 @@ A cache, no more: every fact here is found again by the next sweep or pass. Each
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from tasks.redis import translated
 
 PREFIX = "nbr:seen:"
 DATABASES = f"{PREFIX}databases"  # hash: name -> JSON list of the nodes that have it
+LOOK_WAIT = 0.5  # seconds
 WORKER_SILENT_AFTER = 20.0  # seconds without a heartbeat until a worker is no longer counted
 
 
@@ -72,9 +74,14 @@ class Observations:
 
     def await_look(self, box: str, seconds: float) -> dict[str, list[str]] | None:
         """{found_on, unreachable}, or None where no worker answered in time."""
-        with translated():
-            answer = self._redis.blpop([f"{PREFIX}look:{box}"], timeout=seconds)
-        return json.loads(answer[1]) if answer else None
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            # in short waits, because a longer one than the client's patience looks like a hung Redis
+            with translated():
+                answer = self._redis.blpop([f"{PREFIX}look:{box}"], timeout=LOOK_WAIT)
+            if answer:
+                return dict(json.loads(answer[1]))
+        return None
 
     # --- what each database's sequences were after its last sync
 

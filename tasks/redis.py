@@ -9,27 +9,28 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-CONNECT_TIMEOUT = 1.0  # seconds; with ANSWER_TIMEOUT it bounds what a caller waits for a dead Redis
-ANSWER_TIMEOUT = 5.0
+CONNECT_TIMEOUT = 1.0  # seconds
+WORKER_PATIENCE = 5.0  # seconds a worker waits for an answer
+API_PATIENCE = 1.5  # seconds the API does: whoever asked is to hear of a hung Redis within two
 
 
 class StoreUnavailable(Exception):
     """Redis (or the broker) does not take commands now. Nothing was half-written; asking again is safe."""
 
 
-def connect(url: str, *, answer_timeout: float = ANSWER_TIMEOUT) -> redis.Redis:
+def connect(url: str, *, patience: float = WORKER_PATIENCE) -> redis.Redis:
     """A pooled client. No connection is opened before the first command.
 
-    One immediate retry, because after a Redis restart every pooled connection is dead exactly once; more
-    would keep a caller waiting for an error it can have now.
+    One immediate retry, because after a Redis restart every pooled connection is dead exactly once; more, or
+    another one after a time-out, would keep a caller waiting for an error it can have now.
     """
     return redis.Redis.from_url(
         url,
         decode_responses=True,
         socket_connect_timeout=CONNECT_TIMEOUT,
-        socket_timeout=answer_timeout,
+        socket_timeout=patience,
         health_check_interval=30,
-        retry=Retry(NoBackoff(), 1),
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )
 
 

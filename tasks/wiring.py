@@ -12,7 +12,7 @@ from config.settings import Settings, SettingsError
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.publish import Publisher
-from tasks.redis import connect
+from tasks.redis import WORKER_PATIENCE, connect
 from tasks.store import JobStore
 from tasks.submit import Jobs
 
@@ -31,12 +31,12 @@ class Parts:
     lookup: Lookup
 
 
-def build(settings: Settings) -> Parts:
-    """Raises SettingsError where no Redis is configured."""
+def build(settings: Settings, *, patience: float = WORKER_PATIENCE) -> Parts:
+    """`patience`: seconds to wait for an answer of Redis. Raises SettingsError where no Redis is configured."""
     url = settings.redis_url.get_secret_value()
     if not url:
         raise SettingsError("REDIS_URL: must name the Redis server of the jobs, like redis://127.0.0.1:6379/0")
-    client = connect(url)
+    client = connect(url, patience=patience)
     celery = Celery(NAME, set_as_current=False)
     celery.config_from_object(options(settings))
     publisher = Publisher(celery)
