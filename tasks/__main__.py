@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from pathlib import Path
 
 from config.celery import CONTROL_CONCURRENCY, CONTROL_QUEUE, JOB_QUEUES
 from config.logs import configure
@@ -24,22 +23,22 @@ USAGE = "usage: python -m tasks worker | control | beat | flower | celery ARGUME
 def arguments(process: str, settings: Settings) -> list[str]:
     """The Celery command line of one of our processes."""
     name = f"{process}-{os.getpid()}@{socket.gethostname()}"
-    worker = ["worker", "--pool", "threads", "--events", "--without-gossip", "--without-mingle", "-n", name]
+    worker = ["--quiet", "worker", "--pool", "threads", "--events", "--without-gossip", "--without-mingle", "-n", name]
     if process == "worker":
         queues = ",".join([*JOB_QUEUES, CONTROL_QUEUE])
         return [*worker, "--queues", queues, "--concurrency", str(settings.worker_concurrency)]
     if process == "control":
         return [*worker, "--queues", CONTROL_QUEUE, "--concurrency", str(CONTROL_CONCURRENCY)]
     if process == "beat":
-        folder = Path("var")
-        folder.mkdir(exist_ok=True)
-        return ["beat", "--schedule", str(folder / f"beat-{os.getpid()}"), "--pidfile="]
+        # in memory: every entry is an interval, and what must not be missed looks at its own record
+        return ["--quiet", "beat", "--scheduler", "celery.beat:Scheduler"]
     return [
         "flower",
         f"--address={settings.flower_host}",
         f"--port={settings.flower_port}",
         "--purge_offline_workers=60",
         "--inspect_timeout=2000",
+        "--logging=warning",
     ]
 
 

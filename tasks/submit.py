@@ -94,6 +94,10 @@ class Jobs:
     def list(self, wanted: Filter, *, cursor: str | None, limit: int) -> Page:
         return self._store.list(wanted, cursor=cursor, limit=limit)
 
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state."""
+        return self._store.counts()
+
     def cancel(self, job_id: str) -> Job | None:
         """Ask for the end of a job: at once where it is queued, else as soon as its worker looks.
 

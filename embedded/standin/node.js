@@ -1,0 +1,202 @@
+'use strict';
+// One loopback node that speaks CouchDB's protocol: node node.js PORT FOLDER
+//
+// PouchDB's own server (express-pouchdb) under a wrapper that mends what would hurt: anonymous users get in,
+// ordinary requests kill or hang it, options are silently ignored. Each mend below says what it is for.
+// Credentials come by environment (POUCH_USER, POUCH_PASS), never as an argument that `ps` shows.
+
+const crypto = require('crypto');
+const fs = require('fs');
+const http = require('http');
+const path = require('path');
+
+const HOST = '127.0.0.1';
+const BODY_LIMIT = '256mb';
+
+const port = Number(process.argv[2]);
+const user = process.env.POUCH_USER || 'admin';
+const password = process.env.POUCH_PASS;
+if (!port || !process.argv[3] || !password) {
+  console.error('usage: POUCH_USER=... POUCH_PASS=... node node.js PORT FOLDER');
+  process.exit(2);
+}
+const folder = path.resolve(process.argv[3]);
+const databases = path.join(folder, 'db');
+
+// express-pouchdb leaks rejections of requests that the client gave up on: they must not end the node.
+for (const event of ['unhandledRejection', 'uncaughtException']) {
+  process.on(event, (error) => console.error(event, (error && (error.stack || error.message)) || error));
+}
+
+process.umask(0o077); // the data and the configuration are ours alone
+fs.mkdirSync(databases, { recursive: true });
+
+// The node's identity is kept with its data: a node that moves to another port is still the same one.
+function nodeUuid() {
+  const file = path.join(folder, 'uuid');
+  if (!fs.existsSync(file)) {
+    fs.writeFileSync(file, crypto.randomBytes(16).toString('hex') + '\n');
+  }
+  return fs.readFileSync(file, 'utf8').trim();
+}
+
+const configuration = path.join(folder, 'config.json');
+fs.writeFileSync(configuration, JSON.stringify({
+  couchdb: { uuid: nodeUuid() },
+  admins: { [user]: password },
+  log: { file: path.join(folder, 'log.txt'), level: 'warning' },
+}));
+
+const express = require('express');
+const PouchDB = require('pouchdb').defaults({ prefix: databases + path.sep });
+const couch = require('express-pouchdb')(PouchDB, {
+  configPath: configuration,
+  // compression breaks long answers, db-updates and replicator pretend to work, the rest is for people
+  overrideMode: { exclude: ['compression', 'replicator', 'routes/fauxton', 'routes/log', 'routes/db-updates'] },
+});
+
+const app = express();
+app.enable('case sensitive routing'); // database and document names differ by case
+app.disable('x-powered-by');
+const json = express.json({ limit: BODY_LIMIT });
+
+function answer(res, code, body) {
+  res.status(code).type('application/json').end(JSON.stringify(body) + '\n');
+}
+
+function refuse(res, code, error, reason) {
+  answer(res, code, { error, reason });
+}
+
+// --- Who may come in: only the admin, by Basic authentication. "/" without credentials stays open, as in CouchDB.
+
+const sha256 = (text) => crypto.createHash('sha256').update(text).digest();
+const expected = sha256('Basic ' + Buffer.from(`${user}:${password}`).toString('base64'));
+
+app.use((req, res, next) => {
+  req.headers.accept = 'application/json'; // otherwise JSON is labelled text/plain
+  delete req.headers.cookie;
+  const given = req.headers.authorization;
+  if (req.path === '/_up') {
+    return answer(res, 200, { status: 'ok' });
+  }
+  if (req.path === '/' && !given) {
+    return next();
+  }
+  if (given && crypto.timingSafeEqual(sha256(given), expected)) {
+    return next();
+  }
+  return refuse(res, 401, 'unauthorized', 'Authentication required.');
+});
+
+// --- Database names: CouchDB's rule without "/", because here a/b would be the same database as ab.
+
+const DATABASE_NAME = /^(_users|_replicator|[a-z][a-z0-9_$()+-]{0,237})$/;
+
+async function exists(name) {
+  const names = await PouchDB.allDbs();
+  return names.map(decodeURIComponent).includes(name);
+}
+
+app.all(['/:db', '/:db/*'], (req, res, next) => {
+  const name = req.params.db;
+  if (!DATABASE_NAME.test(name)) {
+    return name.startsWith('_') ? next() : refuse(res, 400, 'illegal_database_name', 'Name: ' + name);
+  }
+  const wholeDatabase = req.path.split('/').length <= 2;
+  if (req.method !== 'DELETE' || !wholeDatabase) {
+    return next();
+  }
+  // Deleting what is not there would make it first and say ok.
+  return exists(name)
+    .then((known) => (known ? next() : refuse(res, 404, 'not_found', 'Database does not exist.')))
+    .catch(next);
+});
+
+// --- Requests that would hang or be misread.
+
+app.post('/:db/_bulk_get', json, (req, res, next) => {
+  const wanted = req.body.docs;
+  return Array.isArray(wanted) && wanted.length === 0 ? answer(res, 200, { results: [] }) : next(); // would hang
+});
+
+app.all('/:db/_changes', json, (req, res, next) => {
+  const query = req.query;
+  if (query.filter === '_selector') {
+    delete query.filter;
+    query.selector = (req.body || {}).selector || {};
+  }
+  if (query.filter === '_design') {
+    delete query.filter;
+    query.selector = { _id: { $gte: '_design/', $lt: '_design0' } };
+  }
+  if (/-/.test(query.since || '')) { // CouchDB's opaque sequence would be read as a number
+    return refuse(res, 400, 'bad_request', 'Malformed sequence supplied in since parameter.');
+  }
+  return next();
+});
+
+// --- _replicate: options it does not know would be ignored, which copies everything; so they are refused.
+
+const UNSUPPORTED = ['cancel', 'continuous', 'doc_ids', 'selector', 'since_seq'];
+
+function credentials(endpoint) {
+  const basic = (endpoint.auth || {}).basic;
+  if (basic) {
+    return [basic.username, basic.password];
+  }
+  const header = /^Basic (.+)$/.exec((endpoint.headers || {}).Authorization || '');
+  if (!header) {
+    return ['', ''];
+  }
+  const [name, ...rest] = Buffer.from(header[1], 'base64').toString().split(':');
+  return [name, rest.join(':')];
+}
+
+// PouchDB knows credentials only as part of a URL; it stays in this process.
+function endpointUrl(endpoint) {
+  if (typeof endpoint !== 'object' || endpoint === null) {
+    return endpoint;
+  }
+  const url = new URL(endpoint.url);
+  const [name, secret] = credentials(endpoint);
+  if (name) {
+    url.username = encodeURIComponent(name);
+    url.password = encodeURIComponent(secret);
+  }
+  return url.href;
+}
+
+app.post('/_replicate', json, (req, res, next) => {
+  const unsupported = UNSUPPORTED.find((option) => req.body[option] !== undefined);
+  if (unsupported) {
+    return refuse(res, 501, 'not_implemented', unsupported);
+  }
+  for (const side of ['source', 'target']) {
+    try {
+      req.body[side] = endpointUrl(req.body[side]);
+    } catch {
+      return refuse(res, 400, 'bad_request', side + ' has no usable URL');
+    }
+    if (!/^https?:\/\//.test(req.body[side] || '')) {
+      return refuse(res, 400, 'bad_request', side + ' must be an http URL');
+    }
+  }
+  return next();
+});
+
+app.use(couch);
+
+const server = http.createServer(app);
+server.listen(port, HOST, () => console.log('up', port));
+server.on('error', (error) => {
+  console.error(`cannot listen on ${HOST}:${port}: ${error.message}`);
+  process.exit(1);
+});
+
+for (const signal of ['SIGTERM', 'SIGINT']) {
+  process.on(signal, () => {
+    server.close(() => process.exit(0));
+    server.closeAllConnections(); // replication clients keep theirs open
+  });
+}
