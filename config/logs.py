@@ -55,7 +55,7 @@ def configure(settings: Settings, scrub: Any) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
     # Celery tells of each message at info, we of each job
-    for noisy in ("urllib3", "kombu", "amqp", "celery.worker.strategy", "celery.app.trace"):
+    for noisy in ("urllib3", "kombu", "amqp", "celery.worker.strategy", "celery.app.trace", "celery.beat"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
