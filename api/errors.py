@@ -1,0 +1,146 @@
+"""From exception class to `application/problem+json` (RFC 9457): the only place that knows how errors look.
+
+Routes raise; nobody builds an error answer by hand. PROBLEMS is every kind of problem there is, FROM_CLASS
+what the layers below may raise. Whatever is in neither is a defect of ours: logged whole, answered as 500
+without a word of what was inside.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from config import logs
+from tasks.redis import StoreUnavailable
+from tasks.submit import IdempotencyMismatch, JobEnded, UnknownDatabase
+
+URN = "urn:notebook-replication:problem:"
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 2  # what we ask callers to wait while Redis is away
+
+# name -> (status, title). Names are part of the contract (docs/api.md lists them): they never change.
+PROBLEMS: Mapping[str, tuple[int, str]] = {
+    "bad-request": (400, "The request cannot be read"),
+    "malformed-json": (400, "The body is not valid JSON"),
+    "bad-idempotency-key": (400, "The Idempotency-Key cannot be used"),
+    "unauthorized": (401, "A valid bearer token is needed"),
+    "foreign-origin": (403, "Pages of other sites may not change anything here"),
+    "not-found": (404, "There is nothing at this address"),
+    "unknown-job": (404, "There is no such job"),
+    "unknown-database": (404, "There is no such database"),
+    "method-not-allowed": (405, "This address does not take this method"),
+    "job-ended": (409, "The job is over"),
+    "body-too-large": (413, "The body is too large"),
+    "not-json": (415, "Only JSON is accepted"),
+    "misdirected": (421, "This server does not answer to that host name"),
+    "invalid-request": (422, "The request is not valid"),
+    "idempotency-key-reused": (422, "The Idempotency-Key belongs to another request"),
+    "internal-error": (500, "Something went wrong here"),
+    "store-unavailable": (503, "Redis does not answer"),
+    "too-many-streams": (503, "Too many callers are waiting"),
+}
+_BY_STATUS = {
+    400: "bad-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    500: "internal-error",
+}
+
+
+class Problem(Exception):
+    """An answer that is an error. `name` is a key of PROBLEMS; `members` go into the body as they are."""
+
+    def __init__(self, name: str, detail: str, headers: Mapping[str, str] | None = None, **members: Any) -> None:
+        super().__init__(detail)
+        self.name = name
+        self.status, self.title = PROBLEMS[name]
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.members = members
+
+
+def invalid(errors: list[dict[str, str]]) -> Problem:
+    """422 with `errors: [{field, message}]`; the detail repeats them for people."""
+    words = "; ".join(
+        f"{error['field']}: {error['message']}" if error["field"] else error["message"] for error in errors
+    )
+    return Problem("invalid-request", words, errors=errors)
+
+
+def unknown_job(job_id: str) -> Problem:
+    return Problem("unknown-job", f"there is no job {job_id!r}: it never was, or its result has been forgotten")
+
+
+def _store_unavailable(error: StoreUnavailable) -> Problem:
+    return Problem(
+        "store-unavailable", f"{error}. Nothing was done; asking again is safe", {"Retry-After": str(RETRY_SECONDS)}
+    )
+
+
+def _mismatch(error: IdempotencyMismatch) -> Problem:
+    return Problem("idempotency-key-reused", str(error))
+
+
+def _job_ended(error: JobEnded) -> Problem:
+    return Problem("job-ended", str(error), state=error.job.state.value)
+
+
+def _unknown_database(error: UnknownDatabase) -> Problem:
+    return Problem("unknown-database", f"no node was seen with the database {str(error)!r}")
+
+
+FROM_CLASS: Mapping[type[Exception], Callable[[Any], Problem]] = {
+    StoreUnavailable: _store_unavailable,
+    IdempotencyMismatch: _mismatch,
+    JobEnded: _job_ended,
+    UnknownDatabase: _unknown_database,
+}
+
+
+def answer(problem: Problem) -> Response:
+    body = {
+        "type": f"{URN}{problem.name}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        **problem.members,
+    }
+    return _response(body, problem.headers)
+
+
+def _response(body: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
+    # ASCII only: a detail may quote what a caller sent, lone surrogates included
+    return Response(json.dumps(body), body["status"], headers, content_type=MEDIA_TYPE)
+
+
+def _http(error: HTTPException) -> Response:
+    """Flask's and werkzeug's own errors, in our shape, with their headers (Allow)."""
+    if error.response is not None or error.code is None or error.code < 400:
+        return error.get_response()  # type: ignore[return-value]
+    headers = {key: value for key, value in error.get_headers() if key.lower() != "content-type"}
+    detail = error.description or error.name
+    name = _BY_STATUS.get(error.code)
+    if name is not None:
+        return answer(Problem(name, detail, headers))
+    return _response({"type": "about:blank", "title": error.name, "status": error.code, "detail": detail}, headers)
+
+
+def _any(error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        return _http(error)
+    if isinstance(error, Problem):
+        return answer(error)
+    for known, build in FROM_CLASS.items():
+        if isinstance(error, known):
+            return answer(build(error))
+    logs.get(__name__).error("request failed", method=request.method, path=request.path, exc_info=error)
+    return answer(Problem("internal-error", "the log of the API says what happened; the request can be repeated"))
+
+
+def install(app: Flask) -> None:
+    app.register_error_handler(Exception, _any)

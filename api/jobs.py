@@ -1,0 +1,123 @@
+"""/api/jobs: look at jobs, follow them, cancel them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, request
+
+from api import reading
+from api.answers import SOON, answer
+from api.context import context
+from api.errors import Problem, unknown_job
+from api.openapi import Answer, Operation, operation
+from api.schemas import JobBody, JobsBody, JobsQuery, NoQuery
+from tasks.jobs import Job
+from tasks.redis import StoreUnavailable
+from tasks.store import Filter
+
+blueprint = Blueprint("jobs", __name__, url_prefix="/api/jobs")
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_ID = {"job_id": "The job's id."}
+
+
+@blueprint.get("")
+@operation(Operation("Jobs, newest first.", {200: Answer("One page.", JobsBody)}, (503,), query=JobsQuery))
+def page() -> Response:
+    asked = reading.query(JobsQuery)
+    wanted = Filter(asked.kind, asked.state, asked.database)
+    found = context().jobs.list(wanted, cursor=asked.cursor, limit=asked.limit)
+    return answer(JobsBody(jobs=[JobBody.of(job) for job in found.jobs], next=found.next_cursor))
+
+
+@blueprint.get("/<job_id>")
+@operation(
+    Operation("One job.", {200: Answer("The job.", JobBody, ("Retry-After",))}, (404, 503), query=NoQuery, path=_ID)
+)
+def one(job_id: str) -> Response:
+    reading.query(NoQuery)
+    job = _job(job_id)
+    return answer(JobBody.of(job), headers=None if job.ended else SOON)
+
+
+@blueprint.delete("/<job_id>")
+@operation(
+    Operation(
+        "Cancel a job: at once where it is queued, else as soon as its worker looks.",
+        {
+            200: Answer("The job has ended.", JobBody),
+            202: Answer("The job has been asked to end.", JobBody, ("Location", "Retry-After")),
+        },
+        (404, 409, 503),
+        query=NoQuery,
+        path=_ID,
+    )
+)
+def cancel(job_id: str) -> Response:
+    reading.query(NoQuery)
+    job = context().jobs.cancel(job_id) if _UUID.fullmatch(job_id) else None
+    if job is None:
+        raise unknown_job(job_id)
+    if job.ended:
+        return answer(JobBody.of(job))
+    return answer(JobBody.of(job), 202, {"Location": f"/api/jobs/{job.id}", **SOON})
+
+
+@blueprint.get("/<job_id>/events")
+@operation(
+    Operation(
+        "Follow a job (server-sent events).",
+        {
+            200: Answer(
+                "An event `job` with the job as JSON, now and at each change, until the job has ended; a comment "
+                "where nothing happens for 15 s.",
+                media="text/event-stream",
+            )
+        },
+        (404, 503),
+        query=NoQuery,
+        path=_ID,
+    )
+)
+def events(job_id: str) -> Response:
+    reading.query(NoQuery)
+    _job(job_id)
+    headers = {"X-Accel-Buffering": "no"}
+    if request.method == "HEAD":  # werkzeug never closes the body of such an answer: no thread to hold
+        return Response("", headers=headers, content_type="text/event-stream")
+    slots = context().slots
+    if not slots.take():
+        raise Problem(
+            "too-many-streams",
+            f"{slots.most} callers wait or follow jobs already; GET /api/jobs/{job_id} works",
+            {"Retry-After": "5"},
+        )
+    stream = _stream(context().jobs.watch(job_id, context().keep_alive_seconds))
+    response = Response(stream, headers=headers, content_type="text/event-stream")
+    # not in the generator's own `finally`: one that was never started has none
+    response.call_on_close(slots.give_back)
+    return response
+
+
+def _job(job_id: str) -> Job:
+    job = context().jobs.get(job_id) if _UUID.fullmatch(job_id) else None
+    if job is None:
+        raise unknown_job(job_id)
+    return job
+
+
+def _stream(changes: Iterator[Job | None]) -> Iterator[str]:
+    """Each state of the job once. Ends early where Redis goes away: an EventSource then connects again."""
+    last = ""
+    try:
+        for job in changes:
+            text = JobBody.of(job).model_dump_json() if job else ""
+            if not text:
+                yield ": keep-alive\n\n"
+            elif text != last:
+                yield f"event: job\ndata: {text}\n\n"
+                last = text
+    except StoreUnavailable:
+        yield ": Redis does not answer\n\n"

@@ -1,0 +1,121 @@
+"""/api/replication: ask for syncs and set-ups, and see how replication stands."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from api import observed, reading
+from api.answers import answer
+from api.context import context
+from api.errors import Problem
+from api.openapi import Answer, Operation, operation
+from api.schemas import (
+    NoQuery,
+    ReplicationHealth,
+    ReplicationInfo,
+    ReplicationStatus,
+    SetupRequest,
+    StatusQuery,
+    SubmittedJobBody,
+    SyncRequest,
+)
+from api.submitting import submit
+from tasks.jobs import Kind, Request
+from tasks.submit import UnknownDatabase
+from worker.core.names import nearest
+
+blueprint = Blueprint("replication", __name__, url_prefix="/api/replication")
+
+_JOB_ANSWERS = {
+    200: Answer("The job has ended in time, in whatever way.", SubmittedJobBody, ("Preference-Applied",)),
+    202: Answer("The job is queued.", SubmittedJobBody, ("Location", "Retry-After", "Preference-Applied")),
+}
+_JOB_HEADERS = ("Idempotency-Key", "Prefer")
+
+
+@blueprint.post("/sync")
+@operation(
+    Operation("Bring one database to the same content on all healthy nodes.", _JOB_ANSWERS, (404, 503),
+              body=SyncRequest, headers=_JOB_HEADERS)
+)  # fmt: skip
+def sync() -> Response:
+    asked = reading.body(SyncRequest)
+    wanted = Request(Kind.SYNC, asked.database, {"database": asked.database, "create_missing": True})
+    try:
+        return submit(wanted, asked.wait, only_known=True)
+    except UnknownDatabase:  # a slip, or a database made since the last sweep
+        _require_database(asked.database)
+    return submit(wanted, asked.wait)
+
+
+@blueprint.post("/setup")
+@operation(
+    Operation("Make databases and their links on all nodes.", _JOB_ANSWERS, (503,),
+              body=SetupRequest, headers=_JOB_HEADERS)
+)  # fmt: skip
+def setup() -> Response:
+    asked = reading.body(SetupRequest)
+    params = {"databases": asked.database or None, "bidirectional": asked.bidirectional}
+    only = asked.database[0] if len(asked.database) == 1 else None
+    return submit(Request(Kind.SETUP, only, params), asked.wait)
+
+
+@blueprint.get("/status")
+@operation(
+    Operation("The links, as the last sweep saw them.", {200: Answer("Links.", ReplicationStatus)}, (404, 503),
+              query=StatusQuery)
+)  # fmt: skip
+def status() -> Response:
+    database = reading.query(StatusQuery).database
+    seen = context().seen
+    sweep = seen.sweep()
+    links = observed.links(sweep, database)
+    if database is not None and not links and not seen.database_nodes(database):
+        raise _unknown_database(database, nearest(database, seen.database_names()), "the last sweep saw no")
+    known = sweep or {}
+    return answer(ReplicationStatus(observed_at=known.get("observed_at"), mode=known.get("mode"), links=links))
+
+
+@blueprint.get("/health")
+@operation(
+    Operation("How the nodes are, as the last sweep saw them.", {200: Answer("Verdicts.", ReplicationHealth)}, (503,),
+              query=NoQuery)
+)  # fmt: skip
+def health() -> Response:
+    reading.query(NoQuery)
+    settings, sweep = context().settings, context().seen.sweep()
+    return answer(
+        ReplicationHealth(
+            status=observed.cluster(settings, sweep, context().clock()),
+            observed_at=(sweep or {}).get("observed_at"),
+            nodes=observed.verdicts(settings, sweep),
+        )
+    )
+
+
+@blueprint.get("/info")
+@operation(
+    Operation("Nodes, topology, mode and settings in force; never a credential.",
+              {200: Answer("What is in force.", ReplicationInfo)}, (503,), query=NoQuery)
+)  # fmt: skip
+def info() -> Response:
+    reading.query(NoQuery)
+    return answer(observed.info(context().settings, context().shown_settings, context().seen.sweep()))
+
+
+def _require_database(database: str) -> None:
+    """Raises Problem 404 where the nodes were asked and none has it. Where nobody could tell, the job will."""
+    found = context().lookup.find(database)
+    configured = {node.name for node in context().settings.nodes}
+    nobody_answered = bool(configured) and configured <= set(found.unreachable)
+    if found.exists is not False or nobody_answered:
+        return
+    problem = _unknown_database(database, found.nearest, "no node that answered has a")
+    if found.unreachable:
+        problem.detail += f" Not reached, so not asked: {', '.join(found.unreachable)}."
+    raise problem
+
+
+def _unknown_database(database: str, close: list[str], who: str) -> Problem:
+    hint = f"; did you mean {' or '.join(close)}?" if close else "."
+    return Problem("unknown-database", f"{who} database {database!r}{hint}", nearest=close)

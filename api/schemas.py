@@ -1,0 +1,327 @@
+"""What goes in and out, as pydantic models. The OpenAPI document is made from them, so it cannot drift.
+
+One file although it is long: it is read as one, beside docs/api.md. Requests refuse unknown fields and
+convert nothing ("true" is not true); answers are built from the records of the layers below.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from tasks.jobs import Job, Kind, State
+from worker.core.health import ClusterState, NodeState
+from worker.core.names import MAX_LENGTH, PATTERN, RULE, database_name_error
+
+MOST_JOBS_A_PAGE = 200
+MOST_DATABASES = 1000  # in one setup
+_EXAMPLE_ID = "019ab1c2-6f3e-7c44-9d5a-0b8f2d1e7a90"
+_UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+_NAME_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "pattern": PATTERN,
+    "maxLength": MAX_LENGTH,
+    "description": RULE[0].upper() + RULE[1:] + ".",
+    "examples": ["pdfs"],
+}
+
+
+def rfc3339(epoch: Any) -> Any:
+    """Seconds since the epoch as "2026-11-23T15:00:00.123Z"; anything but a number is left as it is."""
+    if isinstance(epoch, bool) or not isinstance(epoch, int | float):
+        return epoch
+    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _name(value: str) -> str:
+    why = database_name_error(value)
+    if why:
+        raise PydanticCustomError("database_name", "{why}", {"why": why})
+    return value
+
+
+def _names(value: Any) -> Any:
+    """One name or a list of them -> a sorted list without repetitions: the order means nothing."""
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise PydanticCustomError("database_names", "must be a database name or a list of them")
+    if not 1 <= len(names) <= MOST_DATABASES:
+        raise PydanticCustomError(
+            "database_names", f"a list needs 1 to {MOST_DATABASES} names; leave the field out for all databases"
+        )
+    bad = {name: why for name in names if (why := database_name_error(name))}
+    if bad:
+        text = "; ".join(f"{name!r}: {why}" if len(names) > 1 else why for name, why in bad.items())
+        raise PydanticCustomError("database_names", "{text}", {"text": text})
+    return sorted(set(names))
+
+
+def _page_size(value: Any) -> Any:
+    if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 4):
+        raise PydanticCustomError("page_size", f"must be a whole number from 1 to {MOST_JOBS_A_PAGE}")
+    return int(value)
+
+
+def _absent(value: Any) -> bool:
+    return value is None
+
+
+Time = Annotated[
+    str,
+    BeforeValidator(rfc3339),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T15:00:00.123Z"]}),
+]
+DatabaseName = Annotated[str, AfterValidator(_name), WithJsonSchema(_NAME_SCHEMA)]
+DatabaseNames = Annotated[
+    list[str],
+    BeforeValidator(_names),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _NAME_SCHEMA,
+                {"type": "array", "items": _NAME_SCHEMA, "minItems": 1, "maxItems": MOST_DATABASES},
+            ],
+            "examples": ["categories", ["categories", "pdfs"]],
+        }
+    ),
+]
+Mode = Annotated[
+    str | None,
+    BeforeValidator(lambda mode: None if mode == "unknown" else mode),  # unknown is null in every answer
+    Field(description="In force: continuous, periodic-pass or off; null while unknown.", examples=["continuous"]),
+]
+Wait = Annotated[
+    bool, Field(description="Hold the answer until the job has ended, for 30 s or as many as `Prefer: wait=N` says.")
+]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Out(BaseModel):
+    model_config = ConfigDict(frozen=True, serialize_by_alias=True)
+
+
+# --- requests
+
+
+class SyncRequest(_In):
+    database: DatabaseName
+    wait: Wait = False
+
+
+class SetupRequest(_In):
+    database: DatabaseNames = Field(
+        default_factory=list, description="One database, several, or (left out) all that replication is on for."
+    )
+    bidirectional: bool = Field(True, description="Links both ways; else only from the primary to the others.")
+    wait: Wait = False
+
+
+class NoQuery(_In):
+    """For addresses that take no query parameters: a misspelt one is an error everywhere."""
+
+
+class StatusQuery(_In):
+    database: str | None = Field(None, min_length=1, description="Only the links of this database.")
+
+
+class JobsQuery(_In):
+    model_config = ConfigDict(strict=False)  # a query has only strings
+
+    state: State | None = Field(None, description="Only jobs in this state.")
+    kind: Kind | None = Field(None, description="Only jobs of this kind.")
+    database: str | None = Field(None, min_length=1, description="Only jobs of this database.")
+    cursor: str | None = Field(None, pattern=_UUID, description="`next` of the page before.")
+    limit: Annotated[int, BeforeValidator(_page_size)] = Field(
+        50, ge=1, le=MOST_JOBS_A_PAGE, description="Most jobs to answer."
+    )
+
+
+# --- jobs
+
+
+class ProgressBody(_Out):
+    phase: str = Field(examples=["gather"])
+    done: int | None = Field(description="How many units are done; null while unknown.")
+    total: int | None
+    unit: str | None = Field(examples=["changes"])
+    eta_seconds: float | None
+
+
+class JobErrorBody(_Out):
+    type: str = Field(description="A stable name, listed in docs/api.md.", examples=["unreachable"])
+    detail: str
+    retryable: bool = Field(description="Whether the same request may succeed later.")
+    context: dict[str, Any] = Field(description="What a program can act on.")
+
+
+class JobLinks(_Out):
+    own: str = Field(serialization_alias="self", examples=[f"/api/jobs/{_EXAMPLE_ID}"])
+    events: str = Field(examples=[f"/api/jobs/{_EXAMPLE_ID}/events"])
+    cancel: str | None = Field(None, exclude_if=_absent, description="Send DELETE here; absent once the job has ended.")
+
+
+class JobBody(_Out):
+    id: str = Field(examples=[_EXAMPLE_ID])
+    kind: Kind
+    state: State
+    database: str | None = Field(description="Null where the job is about several databases.", examples=["pdfs"])
+    params: dict[str, Any]
+    created_at: Time
+    started_at: Time | None = Field(description="Start of the last attempt.")
+    finished_at: Time | None
+    attempts: int = Field(description="How often a worker has started it.")
+    cancel_requested: bool
+    progress: ProgressBody | None
+    result: dict[str, Any] | None
+    error: JobErrorBody | None
+    links: JobLinks
+
+    @classmethod
+    def of(cls, job: Job, **more: Any) -> Self:
+        # vars() of a flat frozen dataclass is its fields, without the copying of dataclasses.asdict
+        path = f"/api/jobs/{job.id}"
+        return cls.model_validate(
+            {
+                **vars(job),
+                "progress": vars(job.progress) if job.progress else None,
+                "error": vars(job.error) if job.error else None,
+                "links": JobLinks(own=path, events=f"{path}/events", cancel=None if job.ended else path),
+                **more,
+            }
+        )
+
+
+class SubmittedJobBody(JobBody):
+    deduplicated: bool = Field(description="An equal job was queued already: this is that one.")
+
+
+class JobsBody(_Out):
+    jobs: list[JobBody] = Field(description="Newest first.")
+    next: str | None = Field(description="Cursor of the next page; null on the last one.")
+
+
+# --- what was last seen
+
+
+class NodeHealth(_Out):
+    name: str = Field(examples=["replica1"])
+    state: NodeState = Field(description="`suspect` has failed, but not often enough in a row to be called down.")
+    since: Time | None = Field(description="Since when it is in this state.")
+    reason: str | None = Field(None, description="Why it is not healthy.")
+
+
+class NodeVerdict(NodeHealth):
+    latency_ms: float | None = None
+    version: str | None = None
+
+
+class NodeBody(NodeVerdict):
+    url: str = Field(examples=["http://127.0.0.1:5985"])
+    lag: int | None = Field(None, description="Changes of other nodes that it has not confirmed; null is unknown.")
+    observed_at: Time | None = None
+
+
+class NodesBody(_Out):
+    observed_at: Time | None = Field(description="When the last sweep was; null before the first.")
+    nodes: list[NodeBody]
+
+
+class LinkBody(_Out):
+    database: str
+    source: str
+    target: str
+    state: str | None = Field(None, examples=["running"])
+    lag: int | None = None
+    last_error: str | None = None
+    observed_at: Time | None = None
+
+
+class ReplicationStatus(_Out):
+    observed_at: Time | None
+    mode: Mode
+    links: list[LinkBody]
+
+
+class ReplicationHealth(_Out):
+    status: ClusterState = Field(description="`unknown` before the first sweep and where the last one is too old.")
+    observed_at: Time | None
+    nodes: list[NodeVerdict]
+
+
+class NodeInfo(_Out):
+    name: str
+    url: str = Field(description="How we reach it.")
+    peer_url: str | None = Field(None, exclude_if=_absent, description="How its peers do, where that differs.")
+    role: Literal["primary", "replica"]
+
+
+class ReplicationInfo(_Out):
+    mode: Mode
+    mode_reason: str | None
+    topology: str
+    continuous_replication: bool = Field(description="As configured; `mode` says what is in force.")
+    nodes: list[NodeInfo]
+    settings: dict[str, Any] = Field(description="The settings in force, without any credential.")
+    observed_at: Time | None
+
+
+# --- the health of the service itself
+
+
+class RedisHealth(_Out):
+    ok: bool
+    detail: str | None
+
+
+class WorkersHealth(_Out):
+    count: int | None = Field(description="Workers heard of lately; null while Redis is away.")
+    last_heartbeat: Time | None
+
+
+class BeatHealth(_Out):
+    last_tick: Time | None
+    ok: bool | None
+
+
+class ServiceStatus(_Out):
+    """All that a caller without a token is told."""
+
+    status: Literal["ok", "degraded", "unavailable"] = Field(
+        description="`unavailable`: no job can be taken. `degraded`: beat is silent, or a node is not healthy."
+    )
+
+
+class ServiceHealth(ServiceStatus):
+    redis: RedisHealth
+    workers: WorkersHealth
+    beat: BeatHealth
+    nodes: list[NodeHealth]
+    jobs: dict[State, int] | None = Field(description="How many jobs are in each state.")
+    observed_at: Time = Field(description="When this answer was put together.")
+
+
+# --- errors
+
+
+class FieldError(BaseModel):
+    field: str = Field(description="Empty where the body as a whole is wrong.", examples=["database"])
+    message: str
+
+
+class ProblemBody(BaseModel):
+    """RFC 9457. Further members depend on the type: docs/api.md."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:notebook-replication:problem:unknown-database"])
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] | None = Field(None, description="With 422: what is wrong with which field.")
+    nearest: list[str] | None = Field(None, description="With 404 for a database: names that look alike.")

@@ -1,0 +1,65 @@
+"""Schemathesis asks the API everything its own document allows, and much that it does not.
+
+In this process (WSGI) on a job store of fakeredis, with a worker that ends each job at once, so that no
+generated request waits for anything.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+
+from tests.unit.api.world import BEARER, TOKEN, World
+from tests.unit.api.world import settings as api_settings
+
+pytestmark = pytest.mark.system
+
+
+def _world() -> World:
+    world = World(api_settings(api_tokens=TOKEN))
+    world.on_publish = lambda job_id, request: world.finish(job_id)
+    world.look = lambda database: (["primary"] if len(database) % 2 else [], [])
+    world.now = time.time()
+    world.alive()
+    world.databases("pdfs", "categories")
+    return world
+
+
+WORLD = _world()
+schema = schemathesis.openapi.from_wsgi("/openapi.json", WORLD.app, headers=BEARER)
+BOUNDS = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+IDEMPOTENCY_KEY = "Idempotency-Key"
+
+
+@schemathesis.hook
+def before_call(_context: schemathesis.HookContext, case: Any, _kwargs: dict[str, Any]) -> None:
+    """Keys that can be used are made unlike each other: one for two requests is 422, and rightly."""
+    key = (case.headers or {}).get(IDEMPOTENCY_KEY)
+    if isinstance(key, str) and re.fullmatch(r"[\x20-\x7e]{1,255}", key):
+        case.headers[IDEMPOTENCY_KEY] = uuid.uuid4().hex
+
+
+@schema.auth()
+class Bearer:
+    def get(self, _case: Any, _context: schemathesis.AuthContext) -> str:
+        return BEARER["Authorization"]
+
+    def set(self, case: Any, data: str, _context: schemathesis.AuthContext) -> None:
+        case.headers["Authorization"] = data
+
+
+@schema.parametrize()
+@BOUNDS
+def test_the_api_keeps_to_its_document(case: Any) -> None:
+    case.call_and_validate()
+
+
+# requests that follow from answers: a job that a POST made is looked at, followed, cancelled
+TestFlow = schema.as_state_machine().TestCase
+TestFlow.settings = settings(BOUNDS, stateful_step_count=6)
