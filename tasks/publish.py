@@ -1,17 +1,27 @@
 """The one place that puts messages on Celery's queues.
 
 A message is a job's id and nothing else. `argsrepr` is what Flower shows instead of it: the database, in words.
+
+Written with kombu in Celery's documented protocol, version 2
+(https://docs.celeryq.dev/en/stable/internals/protocol.html), and not with `send_task`: that works routes,
+options and signals out anew for every message, which took half of the processor time of a POST.
 """
 
 from __future__ import annotations
 
+import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
 
+from config.celery import CONTROL_QUEUE
 from tasks.jobs import Request
 from tasks.redis import StoreUnavailable, translated
+
+_EMBEDDED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+_PERSISTENT = 2
 
 
 class Publisher:
@@ -20,9 +30,13 @@ class Publisher:
 
     def job(self, job_id: str, request: Request) -> None:
         """Raises StoreUnavailable where the broker does not answer."""
-        self._send(
-            request.kind.value, (job_id,), queue=request.kind.value, shown=f"{request.database or 'all'} {job_id}"
-        )
+        kind = request.kind.value
+        self._send(kind, [job_id], queue=kind, shown=f"{request.database or 'all'} {job_id}")
+
+    def look(self, database: str, box: str) -> None:
+        """Have a worker look for a database. Nobody waits for the answer for longer than ten seconds."""
+        expires = (datetime.now(UTC) + timedelta(seconds=10)).isoformat()
+        self._send("look", [database, box], queue=CONTROL_QUEUE, shown=database, expires=expires)
 
     def depth(self, queue: str) -> int:
         """Messages on a queue that no worker has taken yet. Raises StoreUnavailable."""
@@ -34,13 +48,35 @@ class Publisher:
         except (OperationalError, OSError) as error:
             raise StoreUnavailable(f"the queue does not answer ({type(error).__name__})") from error
 
-    def look(self, database: str, box: str) -> None:
-        self._send("look", (database, box), queue="control", shown=database, expires=10)
-
-    def _send(self, task: str, args: tuple[Any, ...], *, queue: str, shown: str, expires: float | None = None) -> None:
+    def _send(self, task: str, args: list[Any], *, queue: str, shown: str, expires: str | None = None) -> None:
+        message_id = str(uuid.uuid4())
+        headers = {
+            "lang": "py",
+            "task": task,
+            "id": message_id,
+            "root_id": message_id,
+            "parent_id": None,
+            "group": None,
+            "argsrepr": f"({shown})",
+            "kwargsrepr": "{}",
+            "retries": 0,
+            "timelimit": [None, None],
+            "eta": None,
+            "expires": expires,
+            "origin": "notebook-replication",
+            "ignore_result": True,
+        }
         try:
-            self._app.send_task(
-                task, args, queue=queue, argsrepr=f"({shown})", expires=expires, ignore_result=True, retry=False
-            )
+            with translated(), self._app.producer_pool.acquire(block=True) as producer:
+                producer.publish(
+                    [args, {}, _EMBEDDED],
+                    headers=headers,
+                    correlation_id=message_id,
+                    exchange="",
+                    routing_key=queue,
+                    serializer="json",
+                    delivery_mode=_PERSISTENT,
+                    retry=False,
+                )
         except (OperationalError, OSError) as error:
             raise StoreUnavailable(f"the queue does not take messages ({type(error).__name__})") from error
