@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from config import logs
 from tasks.redis import StoreUnavailable
-from tasks.submit import IdempotencyMismatch, JobEnded, UnknownDatabase
+from tasks.submit import BeingMade, IdempotencyMismatch, JobEnded, UnknownDatabase
 
 URN = "urn:notebook-replication:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -33,6 +33,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "unknown-job": (404, "There is no such job"),
     "unknown-database": (404, "There is no such database"),
     "method-not-allowed": (405, "This address does not take this method"),
+    "being-made": (409, "An equal request is just being taken"),
     "job-ended": (409, "The job is over"),
     "body-too-large": (413, "The body is too large"),
     "not-json": (415, "Only JSON is accepted"),
@@ -86,6 +87,10 @@ def _mismatch(error: IdempotencyMismatch) -> Problem:
     return Problem("idempotency-key-reused", str(error))
 
 
+def _being_made(error: BeingMade) -> Problem:
+    return Problem("being-made", f"{error}; its job can be had in a moment", {"Retry-After": str(RETRY_SECONDS)})
+
+
 def _job_ended(error: JobEnded) -> Problem:
     return Problem("job-ended", str(error), state=error.job.state.value)
 
@@ -97,6 +102,7 @@ def _unknown_database(error: UnknownDatabase) -> Problem:
 FROM_CLASS: Mapping[type[Exception], Callable[[Any], Problem]] = {
     StoreUnavailable: _store_unavailable,
     IdempotencyMismatch: _mismatch,
+    BeingMade: _being_made,
     JobEnded: _job_ended,
     UnknownDatabase: _unknown_database,
 }

@@ -35,7 +35,7 @@ _JOB_HEADERS = ("Idempotency-Key", "Prefer")
 
 @blueprint.post("/sync")
 @operation(
-    Operation("Bring one database to the same content on all healthy nodes.", _JOB_ANSWERS, (404, 503),
+    Operation("Bring one database to the same content on all healthy nodes.", _JOB_ANSWERS, (404, 409, 503),
               body=SyncRequest, headers=_JOB_HEADERS)
 )  # fmt: skip
 def sync() -> Response:
@@ -50,7 +50,7 @@ def sync() -> Response:
 
 @blueprint.post("/setup")
 @operation(
-    Operation("Make databases and their links on all nodes.", _JOB_ANSWERS, (503,),
+    Operation("Make databases and their links on all nodes.", _JOB_ANSWERS, (409, 503),
               body=SetupRequest, headers=_JOB_HEADERS)
 )  # fmt: skip
 def setup() -> Response:

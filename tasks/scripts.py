@@ -6,7 +6,7 @@ and two workers may run the same step at once. A script is one indivisible decis
 Keys (all under the prefix `nbr:`):
 
     job:ID              hash: data (JSON of what never changes), state, attempts, started_at, finished_at,
-                        not_before, progress, result, error, cancel
+                        not_before, progress, result, error, cancel, confirmed
     lease:ID            the nonce of the worker that runs the job; gone when that worker is silent too long
     lock:NAME           id of the job that owns NAME (one operation a database)
     waiting:NAME        ids of jobs that found NAME locked; woken when the owner ends
@@ -73,25 +73,36 @@ end
 """
 
 # ARGV: id, data, idempotency digest or '', fingerprint, seconds until an unconfirmed record evaporates,
-#       seconds to keep the idempotency key, hash of databases that the request's must be in or ''
-# Returns {what, id}; what: created, deduplicated, replayed, mismatch, unknown (nothing was written)
+#       seconds to keep the idempotency key, hash of databases that the request's must be in or '',
+#       seconds after which an unconfirmed record is given up
+# Returns {what, id}; what: created, deduplicated, replayed, mismatch, making (an equal request is between its
+# record and its message: ask again), unknown (nothing was written)
 CREATE = (
     _PRELUDE
     + """
 local id, raw, digest, fingerprint = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if redis.call('EXISTS', job_key(id)) == 1 then return {'created', id} end
+-- on its way, or dead: whoever made a record answers 503 before it is given up, and may have died before that
+local function being_made(other)
+  if redis.call('HGET', job_key(other), 'confirmed') == '1' then return false end
+  if tonumber(ARGV[5]) - redis.call('TTL', job_key(other)) < tonumber(ARGV[8]) then return true end
+  redis.call('DEL', job_key(other))
+  return false
+end
 local idempotency = P .. 'idempotency:' .. digest
 if digest ~= '' then
   local first = redis.call('HMGET', idempotency, 'fingerprint', 'id')
   if first[1] and redis.call('EXISTS', job_key(first[2])) == 1 then
     if first[1] ~= fingerprint then return {'mismatch', first[2]} end
-    return {'replayed', first[2]}
+    if being_made(first[2]) then return {'making', first[2]} end
+    if redis.call('EXISTS', job_key(first[2])) == 1 then return {'replayed', first[2]} end
   end
 end
 local data = cjson.decode(raw)
 local active = redis.call('GET', P .. 'active:' .. data.dedupe)
 local what = 'created'
-if active then
+if active and redis.call('EXISTS', job_key(active)) == 1 then
+  if being_made(active) then return {'making', active} end
   local seen = redis.call('HMGET', job_key(active), 'state', 'cancel')
   if seen[1] == 'queued' and seen[2] ~= '1' then what = 'deduplicated'; id = active end
 end
@@ -111,7 +122,7 @@ return {what, id}
 """
 )
 
-# The message is on the queue: the record may stay. ARGV: id, now
+# The message is on the queue: the record may stay. ARGV: id, now. Returns 0 where it was given up meanwhile
 CONFIRM = (
     _PRELUDE
     + """
@@ -119,6 +130,7 @@ local id = ARGV[1]
 local data = data_of(id)
 if not data then return 0 end
 local state = redis.call('HGET', job_key(id), 'state')
+redis.call('HSET', job_key(id), 'confirmed', '1')
 if state == 'queued' or state == 'running' then redis.call('PERSIST', job_key(id)) end
 if state == 'queued' then
   local active = P .. 'active:' .. data.dedupe
@@ -177,7 +189,7 @@ if attempt > tonumber(ARGV[5]) then
 end
 redis.call('PERSIST', job_key(id))
 move(id, 'queued', 'running')
-redis.call('HSET', job_key(id), 'attempts', tostring(attempt), 'started_at', ARGV[3])
+redis.call('HSET', job_key(id), 'confirmed', '1', 'attempts', tostring(attempt), 'started_at', ARGV[3])
 redis.call('SET', lease, nonce, 'PX', ARGV[4])
 redis.call('SET', lock, id, 'PX', ARGV[4])
 redis.call('ZREM', P .. 'due:queued', id)

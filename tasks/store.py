@@ -24,12 +24,13 @@ from tasks.redis import translated
 
 PREFIX = "nbr:"
 UNCONFIRMED_TTL = 30  # seconds until a record whose message never reached the queue evaporates
+GIVEN_UP_AFTER = 4  # seconds until an equal request may take its place
 
 
 @dataclass(frozen=True)
 class Created:
-    """`what` is created, deduplicated, replayed (same Idempotency-Key), mismatch (same key, other body) or
-    unknown (no node was seen with the database)."""
+    """`what` is created, deduplicated, replayed (same Idempotency-Key), mismatch (same key, other body),
+    making (an equal request is just being taken) or unknown (no node was seen with the database)."""
 
     what: str
     id: str
@@ -108,13 +109,13 @@ class JobStore:
         digest, print_ = (fingerprint(idempotency[0]), idempotency[1]) if idempotency else ("", "")
         known = DATABASES if only_known else ""
         what, answered = self._run(
-            "CREATE", job_id, json.dumps(data), digest, print_, UNCONFIRMED_TTL, self._ttl, known
+            "CREATE", job_id, json.dumps(data), digest, print_, UNCONFIRMED_TTL, self._ttl, known, GIVEN_UP_AFTER
         )
         return Created(what, answered)
 
-    def confirm(self, job_id: str, now: float) -> None:
-        """The job's message is on the queue: keep the record, and list it."""
-        self._run("CONFIRM", job_id, now)
+    def confirm(self, job_id: str, now: float) -> bool:
+        """The job's message is on the queue: keep the record, and list it. False where it was given up."""
+        return bool(self._run("CONFIRM", job_id, now))
 
     def discard(self, job_id: str) -> None:
         """The message did not reach the queue: forget the record, unless a worker has started it after all."""

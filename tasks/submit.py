@@ -15,11 +15,18 @@ from typing import Any
 
 from tasks.jobs import Job, Request, State, fingerprint
 from tasks.redis import StoreUnavailable
-from tasks.store import Filter, JobStore, Page
+from tasks.store import Created, Filter, JobStore, Page
+
+MAKING_LOOKS = 25
+MAKING_PAUSE = 0.02  # seconds
 
 
 class IdempotencyMismatch(Exception):
     """This Idempotency-Key was used with another request."""
+
+
+class BeingMade(Exception):
+    """An equal request is just being taken: its job has no message yet. Ask again in a moment."""
 
 
 class UnknownDatabase(Exception):
@@ -58,16 +65,18 @@ class Jobs:
     def submit(self, request: Request, *, idempotency_key: str | None = None, only_known: bool = False) -> Submitted:
         """`only_known`: refuse a database that no sweep has seen.
 
-        Raises StoreUnavailable (nothing was done), IdempotencyMismatch and UnknownDatabase.
+        Raises StoreUnavailable (nothing was done), IdempotencyMismatch, BeingMade and UnknownDatabase.
         """
         now = self._clock()
         asked: dict[str, Any] = {"kind": request.kind.value, "params": request.params}
         idempotency = (idempotency_key, fingerprint(asked)) if idempotency_key else None
-        created = self._store.create(request, now, idempotency=idempotency, only_known=only_known)
+        created = self._create(request, now, idempotency, only_known)
         if created.what == "created":
             self._enqueue(created.id, request, now)
             # as it was written: reading it back would cost another round trip
             return Submitted(Job(created.id, request.kind, State.QUEUED, request.database, request.params, now), None)
+        if created.what == "making":
+            raise BeingMade("an equal request is just being taken")
         if created.what == "unknown":
             raise UnknownDatabase(request.database)
         if created.what == "mismatch":
@@ -79,6 +88,15 @@ class Jobs:
             raise StoreUnavailable("the job's record is gone: Redis was emptied or restarted in between")
         return Submitted(job, created.what)
 
+    def _create(self, request: Request, now: float, idempotency: tuple[str, str] | None, only_known: bool) -> Created:
+        """Create, and wait a moment for an equal request that is on its way: mostly it takes milliseconds."""
+        for _ in range(MAKING_LOOKS):
+            created = self._store.create(request, now, idempotency=idempotency, only_known=only_known)
+            if created.what != "making":
+                break
+            time.sleep(MAKING_PAUSE)
+        return created
+
     def _enqueue(self, job_id: str, request: Request, now: float) -> None:
         try:
             self._publish(job_id, request)
@@ -86,7 +104,8 @@ class Jobs:
             with suppress(StoreUnavailable):  # where this fails too, the record evaporates by itself
                 self._store.discard(job_id)
             raise
-        self._store.confirm(job_id, now)
+        if not self._store.confirm(job_id, now):
+            raise StoreUnavailable("the queue took the message too late: nothing was done")
 
     def get(self, job_id: str) -> Job | None:
         return self._store.get(job_id)

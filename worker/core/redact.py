@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 MASK = "***"
 # userinfo of a URL (RFC 3986, 3.2.1): everything between "//" and the last "@" before the path
-_USERINFO = re.compile(r"(?<=://)[^/\s\"'<>]*@")
+_USERINFO = re.compile(r"(?<=://)[^/\s\"<>]*@")
 _AUTHORIZATION = re.compile(r"(?i)\b(basic|bearer)\s+[A-Za-z0-9._~+/=-]{6,}")
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from worker.core.errors import ReplicationError, ServerFault, Unreachable
+from worker.core.errors import BadRequest, ReplicationError, ServerFault, Unreachable
 from worker.core.model import Node
 from worker.couch.answers import parsed
 from worker.couch.transport import Timeouts, Transport
@@ -104,6 +104,9 @@ class CouchClient:
             pause = min(LONGEST_PAUSE, pause * 2)
 
     def _url(self, path: tuple[str, ...], params: Mapping[str, Any] | None) -> str:
+        if {".", ".."} & set(path):
+            # HTTP libraries resolve dot segments, encoded ones too (RFC 3986, 6.2.2): they would name another path
+            raise BadRequest("a name of only dots cannot be a part of a URL", node=self.node.name)
         url = "/".join([self.node.url, *(quote(segment, safe="") for segment in path)])
         return f"{url}?{urlencode(params)}" if params else (url if path else f"{url}/")
 

@@ -103,6 +103,11 @@ class RequestsTransport:
 
 def _translated(error: requests.RequestException) -> ReplicationError:
     text = str(error)
+    if isinstance(error, requests.exceptions.SSLError) and "EOF occurred" in text:
+        return Unreachable(
+            "the connection was closed in the TLS hand-shake; where that stays so, the node may ask "
+            "for a client certificate (COUCHDB_CLIENT_CERT)"
+        )
     if isinstance(error, requests.exceptions.SSLError):
         return TlsRefused(
             f"TLS: {_cause(text)}; check COUCHDB_CA_BUNDLE (the CA that signed the node's certificate), the host "

@@ -47,7 +47,9 @@ def same_security(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
     def plain(security: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            key: {part: sorted(names) for part, names in value.items() if names} if isinstance(value, dict) else value
+            key: {part: sorted(names) if isinstance(names, list) else names for part, names in value.items() if names}
+            if isinstance(value, dict)
+            else value
             for key, value in security.items()
         }
 

@@ -150,8 +150,8 @@ class _Run:
         self._report({link.target for link in self._open} - errors.keys())
 
     def _report(self, targets: set[str]) -> None:
-        able = [name for name in sorted(targets) if self._cluster[name].capabilities().scheduler]
-        looks = each(able, lambda name: Replicator(self._cluster[name]).progress())
+        # a server without a scheduler, or one that fails just now, simply adds nothing to what is told
+        looks = each(sorted(targets), lambda name: Replicator(self._cluster[name]).progress())
         seen: dict[tuple[str, str], PullProgress] = {}
         for look in looks.values():
             seen.update(look.value or {})
