@@ -15,7 +15,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from config import logs
-from tasks.redis import StoreUnavailable
+from tasks.redis import StoreUnavailable, Uncertain
 from tasks.submit import BeingMade, IdempotencyMismatch, JobEnded, UnknownDatabase
 
 URN = "urn:notebook-replication:problem:"
@@ -83,6 +83,10 @@ def _store_unavailable(error: StoreUnavailable) -> Problem:
     )
 
 
+def _uncertain(error: Uncertain) -> Problem:
+    return Problem("store-unavailable", f"{error}. Asking again is safe", {"Retry-After": str(RETRY_SECONDS)})
+
+
 def _mismatch(error: IdempotencyMismatch) -> Problem:
     return Problem("idempotency-key-reused", str(error))
 
@@ -99,7 +103,9 @@ def _unknown_database(error: UnknownDatabase) -> Problem:
     return Problem("unknown-database", f"no node was seen with the database {str(error)!r}")
 
 
+# the narrower class before the wider: the first that fits is taken
 FROM_CLASS: Mapping[type[Exception], Callable[[Any], Problem]] = {
+    Uncertain: _uncertain,
     StoreUnavailable: _store_unavailable,
     IdempotencyMismatch: _mismatch,
     BeingMade: _being_made,

@@ -43,7 +43,8 @@ def look() -> Response:
 def _look(parts: Context) -> ServiceHealth:
     now = parts.clock()
     try:
-        workers = parts.seen.workers(now)
+        # the control process runs no jobs, so its heartbeat does not mean that jobs can be taken
+        workers = {name: at for name, at in parts.seen.workers(now).items() if name.startswith("worker")}
         tick = parts.seen.last_tick()
         sweep = parts.seen.sweep()
         counts = {State(name): count for name, count in parts.jobs.counts().items()}

@@ -12,7 +12,7 @@ from typing import Any
 from config.schedule import beat_table
 from config.settings import Settings
 
-CONTROL_QUEUE = "control"  # sweeps and the reaper: never behind a long job
+CONTROL_QUEUE = "control"  # sweeps and the reaper, for the control process alone: never behind a long job
 JOB_QUEUES = ("sync", "setup")
 CONTROL_CONCURRENCY = 4
 

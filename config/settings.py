@@ -3,6 +3,8 @@
 Each field is one environment variable of the same name in capitals (or a line of `.env`; the environment
 wins). A secret may instead be given as a file: `COUCHDB_PASSWORD_FILE=/run/secrets/couchdb`. An empty value
 is the same as none. A bad value stops the start with the variable's name and what it should be.
+
+Long for one reason: every field is documented where it is defined.
 """
 
 from __future__ import annotations
@@ -11,10 +13,9 @@ import functools
 import hashlib
 import os
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -28,26 +29,15 @@ from pydantic import (
     model_validator,
 )
 
+from config.nodes import NodeSetting, parse_node, parse_nodes, split
+
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
-_NODE_NAME = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
-_HOST = re.compile(r"[A-Za-z0-9._:-]+")  # a name or an address: no comma, no blank
 _SHA256 = re.compile(r"^sha256:[0-9a-f]{64}$")
 MIN_TOKEN_LENGTH = 16
 
 
 class SettingsError(ValueError):
     """The configuration cannot be used; the message names each variable and what it should be."""
-
-
-@dataclass(frozen=True)
-class NodeSetting:
-    """One node as configured. Credentials written into a URL are taken out of it at once."""
-
-    name: str
-    url: str
-    peer_url: str
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
 
 
 class Settings(BaseModel):
@@ -66,7 +56,11 @@ class Settings(BaseModel):
         description="The other nodes, comma-separated, each written like COUCHDB_URL. `peer_url` is the address "
         "other nodes use for it, where that differs from ours (Docker, NAT).",
     )
-    replication_user: str = Field("", description="User that nodes use towards each other; COUCHDB_USER if empty.")
+    replication_user: str = Field(
+        "",
+        description="User that nodes use towards each other; COUCHDB_USER if empty. It must be an admin of every "
+        "replicated database: a mere member cannot write design documents, and those would be missing.",
+    )
     replication_password: SecretStr = Field(SecretStr(""), description="Its password (or REPLICATION_PASSWORD_FILE).")
     couchdb_timeout: float = Field(
         30.0, gt=0, le=600, description="Seconds a node may take to answer an ordinary call."
@@ -99,7 +93,9 @@ class Settings(BaseModel):
     job_lease_seconds: int = Field(
         15, ge=2, le=300, description="A running job whose worker is silent for so long is given to another worker."
     )
-    job_max_attempts: int = Field(3, ge=1, le=20, description="Starts of one job before it is failed.")
+    job_max_attempts: int = Field(
+        3, ge=1, le=20, description="Starts of one job that may end with a lost worker or a transient error."
+    )
     worker_concurrency: int = Field(20, ge=1, le=500, description="Jobs that one worker process runs at once.")
 
     # --- the API
@@ -134,25 +130,25 @@ class Settings(BaseModel):
     @functools.cached_property
     def nodes(self) -> tuple[NodeSetting, ...]:
         """All nodes, the primary first."""
-        return _nodes(self.couchdb_url, self.replication_nodes)
+        return parse_nodes(self.couchdb_url, self.replication_nodes)
 
     @property
     def include(self) -> tuple[str, ...]:
-        return _split(self.replication_include)
+        return split(self.replication_include)
 
     @property
     def exclude(self) -> tuple[str, ...]:
-        return _split(self.replication_exclude)
+        return split(self.replication_exclude)
 
     @functools.cached_property
     def token_digests(self) -> frozenset[str]:
         """SHA-256 of each accepted bearer token, in hex."""
-        return frozenset(_token_digest(token) for token in _split(self.api_tokens.get_secret_value()))
+        return frozenset(_token_digest(token) for token in split(self.api_tokens.get_secret_value()))
 
     @functools.cached_property
     def allowed_hosts(self) -> frozenset[str]:
         """Host names (without port, lower case) that the API answers to."""
-        named = {host.lower() for host in (*_split(self.api_allowed_hosts), self.api_host)}
+        named = {host.lower() for host in (*split(self.api_allowed_hosts), self.api_host)}
         return frozenset(named | LOOPBACK_HOSTS)
 
     @functools.cached_property
@@ -165,12 +161,13 @@ class Settings(BaseModel):
             self.flower_basic_auth,
         ]
         plain = [value.get_secret_value() for value in values]
-        plain += _split(self.api_tokens.get_secret_value())
+        plain += split(self.api_tokens.get_secret_value())
         # Flower takes several user:password pairs; a password can turn up without its user
-        plain += [pair.partition(":")[2] for pair in _split(self.flower_basic_auth.get_secret_value())]
+        plain += [pair.partition(":")[2] for pair in split(self.flower_basic_auth.get_secret_value())]
         plain += [_redis_password(url.get_secret_value()) for url in (self.redis_url, self.broker_url)]
         plain += [node.password or "" for node in self.nodes]
-        return tuple({value for value in plain if value})
+        # as they stand in URLs, too
+        return tuple({form for value in plain if value for form in (value, quote(value, safe=""))})
 
     @property
     def celery_broker_url(self) -> str:
@@ -189,11 +186,11 @@ class Settings(BaseModel):
     @field_validator("api_tokens")
     @classmethod
     def _long_tokens(cls, value: SecretStr) -> SecretStr:
-        tokens = _split(value.get_secret_value())
+        tokens = split(value.get_secret_value())
         if value.get_secret_value() and not tokens:
             raise ValueError("has no token in it; leave it empty to ask for none")
         for token in tokens:
-            if not _SHA256.match(token) and len(token) < MIN_TOKEN_LENGTH:
+            if not _SHA256.match(token.lower()) and len(token) < MIN_TOKEN_LENGTH:
                 raise ValueError(
                     f"each token needs at least {MIN_TOKEN_LENGTH} characters, or is sha256:<64 hex digits>"
                 )
@@ -204,10 +201,10 @@ class Settings(BaseModel):
     def _readable_nodes(cls, value: str, info: ValidationInfo) -> str:
         if info.field_name == "couchdb_url":
             if value:
-                _node(value, "primary")
+                parse_node(value, "primary")
         else:
-            for i, entry in enumerate(_split(value), start=1):
-                _node(entry, f"replica{i}")
+            for i, entry in enumerate(split(value), start=1):
+                parse_node(entry, f"replica{i}")
         return value
 
     @field_validator("couchdb_ca_bundle", "couchdb_client_cert", "couchdb_client_key")
@@ -224,7 +221,7 @@ class Settings(BaseModel):
         if self.replication_user and not self.replication_password.get_secret_value():
             raise ValueError("REPLICATION_USER needs REPLICATION_PASSWORD beside it")
         try:
-            _nodes(self.couchdb_url, self.replication_nodes)
+            parse_nodes(self.couchdb_url, self.replication_nodes)
         except ValueError as error:
             raise ValueError(f"COUCHDB_URL, REPLICATION_NODES: {error}") from None
         if self.api_host not in LOOPBACK_HOSTS and not self.token_digests:
@@ -294,51 +291,13 @@ def _read_secret(variable: str, path: Path) -> str:
     return secret
 
 
-def _split(value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
 def _token_digest(token: str) -> str:
-    return token.removeprefix("sha256:") if _SHA256.match(token) else hashlib.sha256(token.encode()).hexdigest()
+    return (
+        token.lower().removeprefix("sha256:")
+        if _SHA256.match(token.lower())
+        else hashlib.sha256(token.encode()).hexdigest()
+    )
 
 
 def _redis_password(url: str) -> str:
     return unquote(urlsplit(url).password or "") if url else ""
-
-
-def _nodes(primary: str, others: str) -> tuple[NodeSetting, ...]:
-    """Parse the two node variables. Raises ValueError that says which entry is wrong and how to write it."""
-    entries = ([primary] if primary else []) + [entry for entry in _split(others) if entry != primary]
-    defaults = ["primary", *(f"replica{i}" for i in range(1, len(entries)))]
-    nodes = [_node(entry, default) for entry, default in zip(entries, defaults, strict=False)]
-    for seen, what in (([n.name for n in nodes], "name"), ([n.url for n in nodes], "URL")):
-        twice = sorted({value for value in seen if seen.count(value) > 1})
-        if twice:
-            raise ValueError(f"two nodes have the {what} {twice[0]}: each node is listed once")
-    return tuple(nodes)
-
-
-def _node(entry: str, default_name: str) -> NodeSetting:
-    name, _, rest = entry.partition("=") if re.match(r"^[^:/]*=", entry) else (default_name, "", entry)
-    url, _, peer = rest.partition("|")
-    if not _NODE_NAME.match(name):
-        raise ValueError(f"node name {name!r}: lowercase letters, digits and hyphens, at most 63 characters")
-    clean, user, password = _without_credentials(name, url)
-    peer_clean = _without_credentials(name, peer)[0] if peer else clean
-    return NodeSetting(name, clean, peer_clean, user, password)
-
-
-def _without_credentials(node: str, url: str) -> tuple[str, str | None, str | None]:
-    wrong = f"node {node}: write it as url, name=url or name=url|peer_url, with a url like http://127.0.0.1:5984"
-    try:
-        parts = urlsplit(url.strip())
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        raise ValueError(wrong) from None
-    name = parts.hostname or ""
-    if parts.scheme not in {"http", "https"} or not _HOST.fullmatch(name) or parts.query or parts.fragment:
-        raise ValueError(wrong)
-    host = f"[{name}]" if ":" in name else name
-    clean = urlunsplit((parts.scheme, f"{host}{port}", parts.path.rstrip("/"), "", ""))
-    user = unquote(parts.username) if parts.username else None
-    return clean, user, unquote(parts.password or "") if user else None

@@ -14,8 +14,10 @@ from config.logs import configure
 from config.settings import Settings, SettingsError, current
 from tasks.app import register
 from tasks.wiring import build
+from worker.core.errors import MixedNodeKinds
 from worker.core.redact import scrub
 from worker.couch.cluster import Cluster
+from worker.ops.look import refuse_mixed_kinds
 
 USAGE = "usage: python -m tasks worker | control | beat | flower | celery ARGUMENTS"
 
@@ -25,8 +27,7 @@ def arguments(process: str, settings: Settings) -> list[str]:
     name = f"{process}-{os.getpid()}@{socket.gethostname()}"
     worker = ["--quiet", "worker", "--pool", "threads", "--events", "--without-gossip", "--without-mingle", "-n", name]
     if process == "worker":
-        queues = ",".join([*JOB_QUEUES, CONTROL_QUEUE])
-        return [*worker, "--queues", queues, "--concurrency", str(settings.worker_concurrency)]
+        return [*worker, "--queues", ",".join(JOB_QUEUES), "--concurrency", str(settings.worker_concurrency)]
     if process == "control":
         return [*worker, "--queues", CONTROL_QUEUE, "--concurrency", str(CONTROL_CONCURRENCY)]
     if process == "beat":
@@ -57,7 +58,14 @@ def main(argv: list[str]) -> int:
     if process == "flower" and settings.flower_basic_auth.get_secret_value():
         # by environment, because a command line can be read by every user of the machine
         os.environ["FLOWER_BASIC_AUTH"] = settings.flower_basic_auth.get_secret_value()
-    app = register(parts, Cluster.from_settings(settings))
+    cluster = Cluster.from_settings(settings)
+    if process in {"worker", "control"}:
+        try:
+            refuse_mixed_kinds(cluster)
+        except MixedNodeKinds as error:
+            print(f"cannot start: {error.detail}", file=sys.stderr)
+            return 2
+    app = register(parts, cluster)
     return int(app.start(argv[1:] if process == "celery" else arguments(process, settings)) or 0)
 
 

@@ -11,11 +11,13 @@ import threading
 import time
 from types import TracebackType
 
+from config.logs import get
 from tasks.jobs import Progress, eta
 from tasks.redis import StoreUnavailable
 from tasks.store import JobStore
 from worker.core.errors import Cancelled, HandedBack, LeaseLost
 
+log = get(__name__)
 PROGRESS_EVERY = 0.5  # seconds
 
 
@@ -77,4 +79,7 @@ class Attempt:
                 self.beat()
                 good_until = began + self._lease
             except StoreUnavailable:
+                self._lost = time.monotonic() > good_until
+            except Exception:  # whatever it is: a job whose lease nobody keeps must not go on unnoticed
+                log.exception("heartbeat broke", job_id=self._job[0])
                 self._lost = time.monotonic() > good_until

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import queue
 import time
+from collections import Counter
 from itertools import permutations
 from typing import Any
 
 from config.logs import get
 from tasks.jobs import Kind
 from tasks.wiring import Parts
-from worker.core.errors import ReplicationError
 from worker.core.health import Bounds, NodeState, Verdict, judge
 from worker.core.health import cluster as cluster_state
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
-from worker.ops.parallel import each
+from worker.ops.parallel import start
 from worker.ops.setup import mode as replication_mode
 from worker.ops.sweep import NodeSeen, sweep
 
 log = get(__name__)
+LOOK_PATIENCE = 1.5  # seconds; the API waits for two
 LOST_AFTER = 10.0  # seconds after which a job nobody claimed is put on the queue again, where that is empty
-LOST_AFTER_BEHIND_OTHERS = 600.0  # the same where messages wait: its own is most likely one of them
+LOST_AFTER_BEHIND_OTHERS = 60.0  # the same where messages wait: its own is most likely one of them
 
 
 def run_sweep(parts: Parts, cluster: Cluster) -> None:
@@ -38,7 +40,10 @@ def run_sweep(parts: Parts, cluster: Cluster) -> None:
         "nodes": [_node(cluster, verdicts[name], node, now) for name, node in seen.items()],
         "links": _links(parts, seen, mode, now),
     }
-    parts.seen.save_sweep(record, _databases(seen))
+    databases = _databases(seen)
+    parts.seen.save_sweep(record, databases)
+    if databases is not None and all(node.databases is not None for node in seen.values()):
+        parts.seen.forget_syncs(set(parts.seen.syncs()) - databases.keys())
 
 
 def _verdicts(parts: Parts, earlier: dict[str, Any], seen: dict[str, NodeSeen], now: float) -> dict[str, Verdict]:
@@ -61,12 +66,15 @@ def _verdicts(parts: Parts, earlier: dict[str, Any], seen: dict[str, NodeSeen], 
 def _mode(parts: Parts, seen: dict[str, NodeSeen]) -> tuple[str, str]:
     schedulers = {node.scheduler for node in seen.values() if node.scheduler is not None}
     mode = replication_mode(continuous=parts.settings.continuous_replication, scheduler=schedulers == {True})
+    states = Counter(str(link["state"]) for node in seen.values() for link in node.links or [])
+    links = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"
     if mode == "off":
-        return mode, "CONTINUOUS_REPLICATION is false: databases are synced only when asked"
+        still = f"; continuous links made earlier: {links}" if states else ""
+        return mode, f"CONTINUOUS_REPLICATION is false: databases are synced only when asked{still}"
     if not schedulers:
         return "unknown", "no node has answered yet"
     if mode == "continuous":
-        return mode, "CouchDB's own scheduler keeps the links that setup made running"
+        return mode, f"CouchDB's own scheduler runs the links that setup makes; links: {links}"
     every = parts.settings.replication_retry_seconds
     return mode, f"a node has no replication scheduler: databases that changed are synced every {every} s"
 
@@ -77,7 +85,7 @@ def _node(cluster: Cluster, verdict: Verdict, node: NodeSeen, now: float) -> dic
         "url": cluster[verdict.node].node.url,
         "state": verdict.state.value,
         "since": verdict.since,
-        "reason": verdict.reason,
+        "reason": verdict.reason or "; ".join(node.errors) or None,
         "failures": verdict.failures,
         "successes": verdict.successes,
         "latency_ms": node.look.latency_ms,
@@ -124,10 +132,21 @@ def _databases(seen: dict[str, NodeSeen]) -> dict[str, list[str]] | None:
 
 def run_look(parts: Parts, cluster: Cluster, database: str, box: str) -> None:
     """Which nodes have this database now? For the API, which waits for the answer."""
-    outcomes = each(cluster.names, lambda name: Database(cluster[name], database).info(tries=1, read_timeout=1.5))
-    found = [name for name, outcome in outcomes.items() if outcome.value is not None]
-    away = [name for name, outcome in outcomes.items() if isinstance(outcome.error, ReplicationError)]
-    parts.seen.answer_look(box, database, found, away)
+    outcomes = start(cluster.names, lambda name: Database(cluster[name], database).info(tries=1, read_timeout=1.0))
+    unreached = set(cluster.names)
+    found: list[str] = []
+    pending, until = len(unreached), time.monotonic() + LOOK_PATIENCE
+    # the first that has it is answer enough, and a node that hangs must not make the API wait in vain
+    while pending and not found and (left := until - time.monotonic()) > 0:
+        try:
+            outcome = outcomes.get(timeout=left)
+        except queue.Empty:
+            break
+        pending -= 1
+        if outcome.error is None and outcome.defect is None:
+            unreached.discard(outcome.key)
+            found += [outcome.key] if outcome.value is not None else []
+    parts.seen.answer_look(box, database, found, sorted(unreached))
 
 
 def run_reap(parts: Parts) -> None:

@@ -79,12 +79,19 @@ class Request:
 
     @property
     def dedupe(self) -> str:
-        return f"{self.kind.value}:{fingerprint(self.params)}"
+        return f"sync:{self.database}" if self.kind is Kind.SYNC else f"{self.kind.value}:{fingerprint(self.params)}"
+
+    @property
+    def breadth(self) -> int:
+        """Of two equal requests the broader one is carried out: a sync that makes missing databases does what
+        one that does not make them would have done."""
+        return int(bool(self.params.get("create_missing")))
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job. Times are seconds since the epoch (UTC)."""
+    """One job. Times are seconds since the epoch (UTC). `attempts` counts its starts, `failures` those that ended
+    with a lost worker or a transient error."""
 
     id: str
     kind: Kind
@@ -95,6 +102,7 @@ class Job:
     started_at: float | None = None
     finished_at: float | None = None
     attempts: int = 0
+    failures: int = 0
     cancel_requested: bool = False
     progress: Progress | None = None
     result: dict[str, Any] | None = None

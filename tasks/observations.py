@@ -19,6 +19,7 @@ from tasks.redis import translated
 PREFIX = "nbr:seen:"
 DATABASES = f"{PREFIX}databases"  # hash: name -> JSON list of the nodes that have it
 LOOK_WAIT = 0.5  # seconds
+FORGET_WORKER_AFTER = 3_600.0  # seconds
 WORKER_SILENT_AFTER = 20.0  # seconds without a heartbeat until a worker is no longer counted
 
 
@@ -115,6 +116,8 @@ class Observations:
     def worker_alive(self, name: str, now: float) -> None:
         with translated():
             self._redis.zadd(f"{PREFIX}workers", {name: now})
+            # by a worker's own clock and with room, so that a reader whose clock is off cannot erase the living
+            self._redis.zremrangebyscore(f"{PREFIX}workers", "-inf", now - FORGET_WORKER_AFTER)
 
     def worker_gone(self, name: str) -> None:
         with translated():
@@ -123,8 +126,9 @@ class Observations:
     def workers(self, now: float) -> dict[str, float]:
         """Live workers and when each was last heard of."""
         with translated():
-            self._redis.zremrangebyscore(f"{PREFIX}workers", "-inf", now - WORKER_SILENT_AFTER)
-            return dict(self._redis.zrange(f"{PREFIX}workers", 0, -1, withscores=True))
+            return dict(
+                self._redis.zrangebyscore(f"{PREFIX}workers", now - WORKER_SILENT_AFTER, "+inf", withscores=True)
+            )
 
     def tick(self, now: float) -> None:
         """Beat is alive: one of its entries has just run."""

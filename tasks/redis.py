@@ -15,7 +15,15 @@ API_PATIENCE = 1.5  # seconds the API does: whoever asked is to hear of a hung R
 
 
 class StoreUnavailable(Exception):
-    """Redis (or the broker) does not take commands now. Nothing was half-written; asking again is safe."""
+    """Redis (or the broker) does not take commands now. Nothing was done; asking again is safe."""
+
+
+class Uncertain(StoreUnavailable):
+    """Redis went away in the middle: what was asked may have been done. Asking again is safe."""
+
+
+# Redis answers these as plain errors, inside a script always: it is there, but takes no writes now
+_REFUSALS = ("OOM", "MISCONF", "NOREPLICAS", "READONLY", "BUSY", "LOADING", "MASTERDOWN", "UNBLOCKED")
 
 
 def connect(url: str, *, patience: float = WORKER_PATIENCE) -> redis.Redis:
@@ -39,5 +47,10 @@ def translated() -> Iterator[None]:
     """Redis' errors as StoreUnavailable; a script's own error is a defect of ours and passes through."""
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.OutOfMemoryError) as error:
+    except (redis.ConnectionError, redis.TimeoutError) as error:
         raise StoreUnavailable(f"Redis does not answer ({type(error).__name__})") from error
+    except redis.ResponseError as error:
+        refusal = next((word for word in _REFUSALS if word in str(error)), None)
+        if refusal is None:
+            raise
+        raise StoreUnavailable(f"Redis takes no writes now ({refusal})") from error

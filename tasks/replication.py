@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from tasks.jobs import Job, Kind, Request
+from tasks.redis import StoreUnavailable
 from tasks.runner import Work
 from tasks.wiring import Parts
 from worker.core.topology import Topology
@@ -20,12 +22,13 @@ def run_sync(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict
     database = str(job.params["database"])
     result = sync(cluster, database, control, create_missing=bool(job.params["create_missing"]))
     if result.caught_up:
-        parts.seen.record_sync(database, result.sequences, time.time())
+        with suppress(StoreUnavailable):  # a note for the next pass: not worth the sync
+            parts.seen.record_sync(database, result.sequences, time.time())
     return result.as_json()
 
 
-def abandon_sync(cluster: Cluster, job: Job) -> None:
-    cancel_sync(cluster, str(job.params["database"]))
+def abandon_sync(cluster: Cluster, job: Job) -> list[str]:
+    return cancel_sync(cluster, str(job.params["database"]))
 
 
 def run_setup(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
@@ -41,8 +44,9 @@ def run_setup(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dic
     return setup(cluster, wanted, control).as_json()
 
 
-def nothing_to_abandon(cluster: Cluster, job: Job) -> None:
+def nothing_to_abandon(cluster: Cluster, job: Job) -> list[str]:
     """Setup leaves nothing running on the nodes."""
+    return []
 
 
 WORKS = {Kind.SYNC: Work(run_sync, abandon_sync), Kind.SETUP: Work(run_setup, nothing_to_abandon)}
@@ -63,4 +67,3 @@ def run_drift(parts: Parts, cluster: Cluster) -> None:
     parts.seen.save_pass({"changed": drift.changed, "in_step": drift.in_step, "observed_at": time.time()})
     for database in drift.changed:
         parts.jobs.submit(sync_request(database, create_missing=False))
-    parts.seen.forget_syncs(set(recorded) - drift.changed.keys() - drift.in_step.keys())

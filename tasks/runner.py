@@ -32,7 +32,7 @@ class Work:
     """How a kind of job is done, and how the nodes are told to drop what an earlier attempt began."""
 
     run: Callable[[Parts, Cluster, Job, Control], dict[str, Any]]
-    abandon: Callable[[Cluster, Job], None]
+    abandon: Callable[[Cluster, Job], list[str]]  # what could not be stopped, in words
 
 
 class Runner:
@@ -47,7 +47,9 @@ class Runner:
     def run(self, job_id: str) -> None:
         """Take the job if it is to be had, and see it through. Messages may come twice or late: harmless."""
         if self._stopping.is_set():
-            return  # the reaper puts it on the queue again, for a worker that stays
+            # not back on the queue, where this very process might take it again: the reaper sees to it
+            self._parts.store.expedite(job_id)
+            return
         nonce = uuid.uuid4().hex
         claim = self._parts.store.claim(job_id, nonce, time.time())
         self._wake(claim.wake)
@@ -67,15 +69,15 @@ class Runner:
         work = self._works[job.kind]
         try:
             if job.cancel_requested:
-                work.abandon(self._cluster, job)
-                raise Cancelled
+                raise Cancelled(work.abandon(self._cluster, job))
             result = work.run(self._parts, self._cluster, job, attempt)
-        except Cancelled:
-            self._finish(job, token, State.CANCELLED)
+        except Cancelled as cancelled:
+            left = cancelled.still_running
+            self._finish(job, token, State.CANCELLED, result={"still_running": left} if left else None)
         except LeaseLost:
             log.warning("lease lost: another worker owns the job, nothing written")
         except HandedBack:
-            self._release(job, token, delay=0)
+            self._release(job, token)
         except ReplicationError as error:
             self._failed(job, token, error)
         except StoreUnavailable:
@@ -87,10 +89,10 @@ class Runner:
             self._finish(job, token, State.SUCCEEDED, result=result)
 
     def _failed(self, job: Job, token: int, error: Exception) -> None:
-        verdict = policy.decide(error, token, self._parts.settings.job_max_attempts, random.random())  # noqa: S311 - jitter
+        verdict = policy.decide(error, job.failures + 1, self._parts.settings.job_max_attempts, random.random())  # noqa: S311 - jitter
         if isinstance(verdict, policy.Retry):
             log.warning("job will be tried again", error=str(error), delay=round(verdict.delay, 1))
-            self._release(job, token, verdict.delay)
+            self._release(job, token, verdict.delay, failed=True)
         else:
             self._finish(job, token, State.FAILED, error=_told(error, verdict.retryable, self._parts.settings.secrets))
 
@@ -112,12 +114,16 @@ class Runner:
             log.warning("job's end not written: another worker owns it, or Redis was emptied")
         self._wake(wake)
 
-    def _release(self, job: Job, token: int, delay: float) -> None:
+    def _release(self, job: Job, token: int, delay: float = 0, *, failed: bool = False) -> None:
         now = time.time()
         not_before = now + delay if delay else 0
-        _, wake = _patiently(lambda: self._parts.store.release(job.id, token, now, not_before))
-        log.info("job given back", delay=round(delay, 1))
-        self._wake([*wake] if delay else [*wake, job.id])
+
+        def write() -> tuple[bool, Sequence[str]]:
+            return self._parts.store.release(job.id, token, now, not_before=not_before, failed=failed)
+
+        written, wake = _patiently(write)
+        log.info("job given back" if written else "job not given back: it is not ours any more", delay=round(delay, 1))
+        self._wake(wake)
 
     def _wake(self, ids: Sequence[str]) -> None:
         try:

@@ -5,7 +5,8 @@ and two workers may run the same step at once. A script is one indivisible decis
 
 Keys (all under the prefix `nbr:`):
 
-    job:ID              hash: data (JSON of what never changes), state, attempts, started_at, finished_at,
+    job:ID              hash: data (JSON of what was asked), state, attempts (starts: the fencing token), failures
+                        (starts that ended with a lost worker or a transient error), started_at, finished_at,
                         not_before, progress, result, error, cancel, confirmed
     lease:ID            the nonce of the worker that runs the job; gone when that worker is silent too long
     lock:NAME           id of the job that owns NAME (one operation a database)
@@ -17,7 +18,10 @@ Keys (all under the prefix `nbr:`):
     due:ended           ids scored by when the record is to be forgotten
 
 A script that is run twice because an answer was lost changes nothing the second time: `create` looks for
-its id, `claim` for its nonce, and the others for the state they would make.
+its id, `claim` for its nonce, and the others for the state they would make. Jobs that a script wakes are also
+marked as due in `due:queued`, so that the reaper finds them where the list of ids got lost.
+
+Times are those of the callers' clocks; machines need to agree within a few seconds (NTP).
 """
 
 from __future__ import annotations
@@ -47,11 +51,21 @@ local function unlock(id, data)
   local waiting = P .. 'waiting:' .. data.lock
   local ids = redis.call('LRANGE', waiting, 0, -1)
   redis.call('DEL', waiting)
+  for _, other in ipairs(ids) do redis.call('ZADD', P .. 'due:queued', 'XX', 0, other) end
   return ids
 end
-local function enqueue_again(id, data, now, not_before)
+local function list(id, data, state)
+  redis.call('ZADD', P .. 'jobs', 0, id)
+  redis.call('ZADD', P .. 'jobs:kind:' .. data.kind, 0, id)
+  if data.database ~= cjson.null and data.database then
+    redis.call('ZADD', P .. 'jobs:database:' .. data.database, 0, id)
+  end
+  redis.call('ZADD', P .. 'jobs:state:' .. state, 0, id)
+end
+local function enqueue_again(id, data, now, not_before, failures)
   move(id, 'running', 'queued')
   redis.call('HSET', job_key(id), 'not_before', not_before)
+  redis.call('HINCRBY', job_key(id), 'failures', failures)
   redis.call('ZADD', P .. 'due:queued', now, id)
   redis.call('SET', P .. 'active:' .. data.dedupe, id, 'NX')
   tell(id, 'queued')
@@ -61,7 +75,7 @@ local function finish(id, data, from, to, now, ttl)
   redis.call('HSET', job_key(id), 'finished_at', now)
   redis.call('ZREM', P .. 'due:queued', id)
   redis.call('ZADD', P .. 'due:ended', now + ttl, id)
-  redis.call('EXPIRE', job_key(id), ttl + 3600)
+  redis.call('PERSIST', job_key(id))
   drop_active(id, data)
   tell(id, to)
   return unlock(id, data)
@@ -75,7 +89,8 @@ end
 # ARGV: id, data, idempotency digest or '', fingerprint, seconds until an unconfirmed record evaporates,
 #       seconds to keep the idempotency key, hash of databases that the request's must be in or '',
 #       seconds after which an unconfirmed record is given up
-# Returns {what, id}; what: created, deduplicated, replayed, mismatch, making (an equal request is between its
+# Returns {what, id}; what: created, deduplicated, advanced (deduplicated to a job that waited for its retry, and
+# need not any more: publish it), replayed, mismatch, making (an equal request is between its
 # record and its message: ask again), unknown (nothing was written)
 CREATE = (
     _PRELUDE
@@ -103,8 +118,19 @@ local active = redis.call('GET', P .. 'active:' .. data.dedupe)
 local what = 'created'
 if active and redis.call('EXISTS', job_key(active)) == 1 then
   if being_made(active) then return {'making', active} end
-  local seen = redis.call('HMGET', job_key(active), 'state', 'cancel')
-  if seen[1] == 'queued' and seen[2] ~= '1' then what = 'deduplicated'; id = active end
+  local seen = redis.call('HMGET', job_key(active), 'state', 'cancel', 'not_before')
+  if seen[1] == 'queued' and seen[2] ~= '1' then
+    what = 'deduplicated'; id = active
+    if tonumber(seen[3]) > data.created_at then
+      redis.call('HSET', job_key(id), 'not_before', '0')
+      what = 'advanced'
+    end
+    local old = data_of(id)
+    if data.breadth > old.breadth then -- the wider request takes the narrower one along
+      old.breadth, old.params = data.breadth, data.params
+      redis.call('HSET', job_key(id), 'data', cjson.encode(old))
+    end
+  end
 end
 if what == 'created' and ARGV[7] ~= '' and redis.call('HEXISTS', ARGV[7], data.database) == 0 then
   return {'unknown', ''}
@@ -137,12 +163,7 @@ if state == 'queued' then
   if redis.call('GET', active) == id then redis.call('PERSIST', active) end
   redis.call('ZADD', P .. 'due:queued', ARGV[2], id)
 end
-redis.call('ZADD', P .. 'jobs', 0, id)
-redis.call('ZADD', P .. 'jobs:kind:' .. data.kind, 0, id)
-if data.database ~= cjson.null and data.database then
-  redis.call('ZADD', P .. 'jobs:database:' .. data.database, 0, id)
-end
-redis.call('ZADD', P .. 'jobs:state:' .. state, 0, id)
+list(id, data, state)
 return 1
 """
 )
@@ -160,7 +181,7 @@ return 1
 """
 )
 
-# ARGV: id, nonce, now, lease in ms, most attempts, error JSON for a job that has used them up, result ttl
+# ARGV: id, nonce, now, lease in ms, most failures, error JSON for a job that has used them up, result ttl
 # Returns {what, token or 0, ids to wake}; what: claimed, gone, not-queued, early, leased, busy, exhausted
 CLAIM = (
     _PRELUDE
@@ -168,7 +189,7 @@ CLAIM = (
 local id, nonce, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local data = data_of(id)
 if not data then return {'gone', 0, {}} end
-local seen = redis.call('HMGET', job_key(id), 'state', 'attempts', 'not_before', 'cancel')
+local seen = redis.call('HMGET', job_key(id), 'state', 'attempts', 'not_before', 'cancel', 'failures')
 local lease, lock = P .. 'lease:' .. id, P .. 'lock:' .. data.lock
 local holder = redis.call('GET', lease)
 if seen[1] == 'running' and holder == nonce then return {'claimed', tonumber(seen[2]), {}} end
@@ -182,12 +203,14 @@ if owner and owner ~= id then
   redis.call('RPUSH', waiting, id)
   return {'busy', 0, {}}
 end
-local attempt = tonumber(seen[2]) + 1
-if attempt > tonumber(ARGV[5]) then
+-- a cancelled job is claimed whatever it has used up: what it left running on the nodes has to be stopped
+if seen[4] ~= '1' and tonumber(seen[5] or '0') >= tonumber(ARGV[5]) then
   redis.call('HSET', job_key(id), 'error', ARGV[6])
   return {'exhausted', 0, finish(id, data, 'queued', 'failed', ARGV[3], tonumber(ARGV[7]))}
 end
+local attempt = tonumber(seen[2]) + 1
 redis.call('PERSIST', job_key(id))
+list(id, data, 'queued')
 move(id, 'queued', 'running')
 redis.call('HSET', job_key(id), 'confirmed', '1', 'attempts', tostring(attempt), 'started_at', ARGV[3])
 redis.call('SET', lease, nonce, 'PX', ARGV[4])
@@ -199,15 +222,18 @@ return {'claimed', attempt, {}}
 """
 )
 
-# ARGV: id, token, nonce, lease in ms, progress JSON or ''. Returns ok, cancel or lost
+# A worker that was silent past its lease may be back before the reaper saw it: it goes on only where nobody took
+# the job or its lock meanwhile. ARGV: id, token, nonce, lease in ms, progress JSON or ''. Returns ok, cancel or lost
 BEAT = (
     _PRELUDE
     + """
 local id = ARGV[1]
 if not owns(id, ARGV[2]) then return 'lost' end
-local data = data_of(id)
-redis.call('SET', P .. 'lease:' .. id, ARGV[3], 'PX', ARGV[4])
-redis.call('SET', P .. 'lock:' .. data.lock, id, 'PX', ARGV[4])
+local lease, lock = P .. 'lease:' .. id, P .. 'lock:' .. data_of(id).lock
+local holder, owner = redis.call('GET', lease), redis.call('GET', lock)
+if (holder and holder ~= ARGV[3]) or (owner and owner ~= id) then return 'lost' end
+redis.call('SET', lease, ARGV[3], 'PX', ARGV[4])
+redis.call('SET', lock, id, 'PX', ARGV[4])
 if ARGV[5] ~= '' then
   redis.call('HSET', job_key(id), 'progress', ARGV[5])
   tell(id, 'progress')
@@ -222,6 +248,8 @@ FINISH = (
     _PRELUDE
     + """
 local id = ARGV[1]
+local seen = redis.call('HMGET', job_key(id), 'state', 'attempts')
+if seen[1] == ARGV[3] and seen[2] == ARGV[2] then return {1, {}} end -- this very call, its answer lost
 if not owns(id, ARGV[2]) then return {0, {}} end
 if ARGV[6] ~= '' then redis.call('HSET', job_key(id), 'result', ARGV[6]) end
 if ARGV[7] ~= '' then redis.call('HSET', job_key(id), 'error', ARGV[7]) end
@@ -229,15 +257,23 @@ return {1, finish(id, data_of(id), 'running', ARGV[3], ARGV[4], tonumber(ARGV[5]
 """
 )
 
-# The job goes back to the queue. ARGV: id, token, now, not_before. Returns {1 or 0, ids to wake}
+# The job goes back to the queue. ARGV: id, token, now, not_before, failures to add (0 or 1)
+# Returns {1 or 0, ids to wake}
 RELEASE = (
     _PRELUDE
     + """
 local id = ARGV[1]
 if not owns(id, ARGV[2]) then return {0, {}} end
 local data = data_of(id)
-enqueue_again(id, data, ARGV[3], ARGV[4])
-return {1, unlock(id, data)}
+local not_before = ARGV[4]
+if redis.call('HGET', job_key(id), 'cancel') == '1' then not_before = '0' end
+enqueue_again(id, data, ARGV[3], not_before, ARGV[5])
+local wake = unlock(id, data)
+if tonumber(not_before) == 0 then
+  redis.call('ZADD', P .. 'due:queued', 0, id)
+  table.insert(wake, id)
+end
+return {1, wake}
 """
 )
 
@@ -271,7 +307,7 @@ for _, id in ipairs(redis.call('ZRANGE', P .. 'jobs:state:running', 0, -1)) do
   if redis.call('EXISTS', P .. 'lease:' .. id) == 0 then
     local data = data_of(id)
     if data then
-      enqueue_again(id, data, ARGV[1], '0')
+      enqueue_again(id, data, ARGV[1], '0', 1)
       table.insert(again, id)
     else
       redis.call('ZREM', P .. 'jobs:state:running', id)
@@ -306,5 +342,13 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due:ended', '-inf', now, '
   redis.call('DEL', job_key(id))
 end
 return again
+"""
+)
+
+# A message was taken by a worker that cannot run it: the reaper is to see to the job soon. ARGV: id
+EXPEDITE = (
+    _PRELUDE
+    + """
+return redis.call('ZADD', P .. 'due:queued', 'XX', 0, ARGV[1])
 """
 )

@@ -29,8 +29,9 @@ GIVEN_UP_AFTER = 4  # seconds until an equal request may take its place
 
 @dataclass(frozen=True)
 class Created:
-    """`what` is created, deduplicated, replayed (same Idempotency-Key), mismatch (same key, other body),
-    making (an equal request is just being taken) or unknown (no node was seen with the database)."""
+    """`what` is created; deduplicated, or advanced (the same, and to be published again); replayed (same
+    Idempotency-Key); mismatch (same key, other body); making (an equal request is just being taken); or unknown
+    (no node was seen with the database)."""
 
     what: str
     id: str
@@ -74,7 +75,7 @@ class JobStore:
         self._ttl = result_ttl
         self._lease_ms = int(lease_seconds * 1000)
         self._max_attempts = max_attempts
-        names = ("CREATE", "CONFIRM", "DISCARD", "CLAIM", "BEAT", "FINISH", "RELEASE", "CANCEL", "REAP")
+        names = ("CREATE", "CONFIRM", "DISCARD", "CLAIM", "BEAT", "FINISH", "RELEASE", "CANCEL", "REAP", "EXPEDITE")
         self._scripts = {name: client.register_script(getattr(scripts, name)) for name in names}
 
     def _run(self, name: str, *args: Any) -> Any:
@@ -104,6 +105,7 @@ class JobStore:
             "params": request.params,
             "lock": request.lock,
             "dedupe": request.dedupe,
+            "breadth": request.breadth,
             "created_at": now,
         }
         digest, print_ = (fingerprint(idempotency[0]), idempotency[1]) if idempotency else ("", "")
@@ -168,10 +170,17 @@ class JobStore:
         )
         return bool(written), wake
 
-    def release(self, job_id: str, token: int, now: float, not_before: float = 0) -> tuple[bool, Sequence[str]]:
-        """Give the job back to the queue, to be run no earlier than `not_before`."""
-        written, wake = self._run("RELEASE", job_id, token, now, not_before)
+    def release(
+        self, job_id: str, token: int, now: float, *, not_before: float = 0, failed: bool = False
+    ) -> tuple[bool, Sequence[str]]:
+        """Give the job back to the queue, to be run no earlier than `not_before`. `failed` counts against the
+        starts it has; a hand-back of a worker that shuts down does not."""
+        written, wake = self._run("RELEASE", job_id, token, now, not_before, int(failed))
         return bool(written), wake
+
+    def expedite(self, job_id: str) -> None:
+        """Let the reaper put this queued job on the queue again at its next turn."""
+        self._run("EXPEDITE", job_id)
 
     def reap(self, now: float, bounds: Mapping[Kind, float], most: int = 500) -> list[str]:
         """Requeue running jobs whose lease ran out, and find queued ones whose message was lost (nobody claimed
@@ -241,7 +250,9 @@ def _key(job_id: str) -> str:
 
 
 def _index(wanted: Filter) -> str:
-    """The smallest index that holds every job asked for."""
+    """An index that holds every job asked for, and mostly few others."""
+    if wanted.state in {State.QUEUED, State.RUNNING}:
+        return f"{PREFIX}jobs:state:{wanted.state.value}"
     if wanted.database is not None:
         return f"{PREFIX}jobs:database:{wanted.database}"
     if wanted.state is not None:
@@ -273,6 +284,7 @@ def _job(job_id: str, raw: Mapping[str, str]) -> Job | None:
         started_at=number("started_at"),
         finished_at=number("finished_at"),
         attempts=int(raw["attempts"]),
+        failures=int(raw.get("failures", 0)),
         cancel_requested=raw.get("cancel") == "1",
         progress=Progress(**progress) if progress else None,
         result=part("result"),

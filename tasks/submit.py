@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.jobs import Job, Request, State, fingerprint
-from tasks.redis import StoreUnavailable
+from tasks.redis import StoreUnavailable, Uncertain
 from tasks.store import Created, Filter, JobStore, Page
 
 MAKING_LOOKS = 25
@@ -75,6 +75,8 @@ class Jobs:
             self._enqueue(created.id, request, now)
             # as it was written: reading it back would cost another round trip
             return Submitted(Job(created.id, request.kind, State.QUEUED, request.database, request.params, now), None)
+        if created.what == "advanced":
+            self._publish(created.id, request)
         if created.what == "making":
             raise BeingMade("an equal request is just being taken")
         if created.what == "unknown":
@@ -86,7 +88,7 @@ class Jobs:
         job = self._store.get(created.id)
         if job is None:
             raise StoreUnavailable("the job's record is gone: Redis was emptied or restarted in between")
-        return Submitted(job, created.what)
+        return Submitted(job, "deduplicated" if created.what == "advanced" else created.what)
 
     def _create(self, request: Request, now: float, idempotency: tuple[str, str] | None, only_known: bool) -> Created:
         """Create, and wait a moment for an equal request that is on its way: mostly it takes milliseconds."""
@@ -104,8 +106,11 @@ class Jobs:
             with suppress(StoreUnavailable):  # where this fails too, the record evaporates by itself
                 self._store.discard(job_id)
             raise
-        if not self._store.confirm(job_id, now):
-            raise StoreUnavailable("the queue took the message too late: nothing was done")
+        try:
+            if not self._store.confirm(job_id, now):
+                raise StoreUnavailable("the queue took the message too late")
+        except StoreUnavailable as error:
+            raise Uncertain("Redis went away after the job was put on the queue: it may run") from error
 
     def get(self, job_id: str) -> Job | None:
         return self._store.get(job_id)
@@ -123,12 +128,14 @@ class Jobs:
         Returns the job, or None where there is none. Raises JobEnded.
         """
         what, wake = self._store.cancel(job_id, self._clock())
-        job = self._store.get(job_id)
-        if job is not None and what == "ended":
-            raise JobEnded(job)
-        if job is not None and what == "requested" and not job.ended:
-            wake = [*wake, job_id]  # it may be waiting for a retry: have a worker look at it now
-        self.wake(wake)
+        try:
+            job = self._store.get(job_id)
+            if job is not None and what == "ended":
+                raise JobEnded(job)
+            # one that waits for its retry is to be looked at now
+            self.wake([*wake, job_id] if what == "requested" else wake)
+        except StoreUnavailable as error:
+            raise Uncertain("Redis went away after the cancel was written: the job will end") from error
         return job
 
     def wake(self, ids: Any) -> None:

@@ -21,7 +21,8 @@
         ├── InvalidName          a database name that CouchDB would refuse
         ├── Unsupported          this kind of node cannot do that
         ├── MixedNodeKinds       CouchDB and stand-ins in one cluster
-        └── DocumentsRefused     doc_write_failures: the target skipped documents
+        ├── OneNodeOnly          no second node is configured
+        └── DocumentsRefused     a target skipped documents, or lacks some that replication has confirmed
 
     Interrupted                  not a failure of the work; raised between its steps
     ├── Cancelled                a person asked for it
@@ -34,6 +35,7 @@ Retries go by class, never by message. Messages are scrubbed of credentials wher
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -125,6 +127,10 @@ class MixedNodeKinds(Permanent):
     slug = "mixed-node-kinds"
 
 
+class OneNodeOnly(Permanent):
+    slug = "one-node-only"
+
+
 class DocumentsRefused(Permanent):
     slug = "documents-refused"
 
@@ -135,7 +141,11 @@ class Interrupted(Exception):
 
 
 class Cancelled(Interrupted):
-    pass
+    """`still_running`: what could not be stopped on the nodes, in words."""
+
+    def __init__(self, still_running: Sequence[str] = ()) -> None:
+        super().__init__("cancelled")
+        self.still_running = list(still_running)
 
 
 class LeaseLost(Interrupted):

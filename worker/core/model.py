@@ -52,15 +52,14 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class DatabaseInfo:
-    """What `GET /db` says. Figures a server does not give are None, never 0."""
+    """What `GET /db` says."""
 
     name: str
     doc_count: int
     doc_del_count: int
     update_seq: str
     partitioned: bool = False
-    shards: int | None = None
-    disk_size: int | None = None  # bytes
+    shards: int | None = None  # None where the server has no shards
 
 
 @dataclass(frozen=True, order=True)
@@ -74,20 +73,11 @@ class Link:
 
 @dataclass(frozen=True)
 class PullStats:
-    """What one `_replicate` did. `source_last_seq` is the checkpoint that source and target agreed on."""
+    """What one `_replicate` did. `source_last_seq` is the checkpoint that source and target agreed on;
+    `ever_refused` counts the write failures of the link's whole history, as far as the server tells."""
 
     source_last_seq: str
     docs_read: int
     docs_written: int
     doc_write_failures: int
-
-    def plus(self, earlier: PullStats | None) -> PullStats:
-        """This pull and an earlier one of the same link as one: the newer checkpoint, the added counts."""
-        if earlier is None:
-            return self
-        return PullStats(
-            self.source_last_seq,
-            self.docs_read + earlier.docs_read,
-            self.docs_written + earlier.docs_written,
-            self.doc_write_failures + earlier.doc_write_failures,
-        )
+    ever_refused: int = 0

@@ -66,6 +66,7 @@ def pull_stats(answer: Mapping[str, Any], *, joined: bool) -> PullStats:
         docs_read=figures.get("docs_read", 0),
         docs_written=figures.get("docs_written", 0),
         doc_write_failures=figures.get("doc_write_failures", 0),
+        ever_refused=int((answer.get("history") or [{}])[0].get("doc_write_failures") or 0),
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from config.settings import NodeSetting, Settings
+from config.nodes import NodeSetting
+from config.settings import Settings
 from worker.core.errors import MixedNodeKinds
 from worker.core.model import Credentials, Node
 from worker.couch.client import CouchClient

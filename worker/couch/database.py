@@ -21,7 +21,6 @@ class Database:
             said = self._client.get(self.name, tries=tries, read_timeout=read_timeout)
         except NotFound:
             return None
-        sizes = said.get("sizes") or {}
         return DatabaseInfo(
             name=self.name,
             doc_count=int(said["doc_count"]),
@@ -29,7 +28,6 @@ class Database:
             update_seq=str(said["update_seq"]),
             partitioned=bool((said.get("props") or {}).get("partitioned")),
             shards=(said.get("cluster") or {}).get("q"),
-            disk_size=sizes.get("file"),
         )
 
     def create(self, *, partitioned: bool = False, shards: int | None = None) -> bool:
@@ -72,6 +70,13 @@ class Database:
             if len(said["results"]) < batch:
                 return
             since = str(said["last_seq"])
+
+    def missing(self, leaves: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+        """Of these revisions (id -> revisions), those that this database never had (`_revs_diff`)."""
+        said = self._client.post(
+            self.name, "_revs_diff", json={key: list(revisions) for key, revisions in leaves.items()}, repeatable=True
+        )
+        return {str(key): list(entry.get("missing", [])) for key, entry in said.items() if entry.get("missing")}
 
     def get(self, document_id: str, **params: Any) -> dict[str, Any] | None:
         """A document, or None where there is none (deleted counts as none)."""

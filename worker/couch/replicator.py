@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from worker.core.errors import Cancelled, NotFound, TimedOut, Unsupported
@@ -16,6 +17,14 @@ JOIN_EVERY = 15.0  # seconds one request waits for a pull before it is joined ag
 ONE_REQUEST = 3_600.0  # seconds, for servers on which a pull cannot be joined
 PAGE = 200
 DATABASE = "_replicator"
+
+
+class Orders(Enum):
+    """What becomes of a pull that has not ended yet."""
+
+    GO = "go on waiting"
+    LEAVE = "leave it running: somebody else joins it"
+    CANCEL = "stop it"
 
 
 @dataclass(frozen=True)
@@ -32,12 +41,12 @@ class Replicator:
         self._server = server
         self._client = server.client
 
-    def pull(self, body: Mapping[str, Any], stopped: Callable[[], bool]) -> PullStats:
+    def pull(self, body: Mapping[str, Any], orders: Callable[[], Orders]) -> PullStats:
         """Run a one-shot replication on this server and wait for its end.
 
         A server with a scheduler joins equal requests to the running job, so each request waits only a
         while, and the next goes on where it left off: neither a lost connection nor a restart of ours costs
-        anything. Raises Cancelled where `stopped()` between two requests.
+        anything. `orders()` is asked between two requests; Cancelled is raised where it does not say go.
         """
         joins = self._server.capabilities().scheduler
         joined = False
@@ -47,8 +56,11 @@ class Replicator:
                     "_replicate", json=dict(body), read_timeout=JOIN_EVERY if joins else ONE_REQUEST
                 )
             except TimedOut:
-                # never ask again after a stop: it would start the cancelled replication anew
-                if stopped():
+                order = orders()
+                if order is Orders.CANCEL and joins:
+                    # once more, by whoever asked last: a request that crossed the first cancel started it anew
+                    self.cancel(body)
+                if order is not Orders.GO:
                     raise Cancelled from None
                 if not joins:
                     raise
@@ -57,9 +69,10 @@ class Replicator:
                 return pull_stats(answer, joined=joined)
 
     def cancel(self, body: Mapping[str, Any]) -> bool:
-        """Stop the one-shot replication with this body. False where none runs, or where it can't be stopped."""
+        """Stop the one-shot replication with this body. False where none runs. Raises Unsupported where this kind
+        of server cannot stop one."""
         if not self._server.capabilities().scheduler:
-            return False
+            raise Unsupported("this kind of node cannot stop a replication", node=self._server.node.name)
         try:
             self._client.post("_replicate", json={**body, "cancel": True}, repeatable=True)
         except NotFound:
@@ -79,16 +92,16 @@ class Replicator:
                 )
         return found
 
-    def documents(self) -> list[dict[str, Any]]:
-        """What the scheduler says of each document in `_replicator`."""
-        return list(self._pages("_scheduler", "docs"))
+    def documents(self, **options: Any) -> list[dict[str, Any]]:
+        """What the scheduler says of each document in `_replicator`. `options` are those of a client's call."""
+        return list(self._pages("_scheduler", "docs", **options))
 
-    def _pages(self, *path: str) -> list[dict[str, Any]]:
+    def _pages(self, *path: str, **options: Any) -> list[dict[str, Any]]:
         if not self._server.capabilities().scheduler:
             raise Unsupported("this server has no replication scheduler", node=self._server.node.name)
         rows: list[dict[str, Any]] = []
         while True:
-            said = self._client.get(*path, params={"limit": PAGE, "skip": len(rows)})
+            said = self._client.get(*path, params={"limit": PAGE, "skip": len(rows)}, **options)
             page = said.get("jobs", said.get("docs", []))
             rows += page
             if len(page) < PAGE:
@@ -98,7 +111,8 @@ class Replicator:
         """Make sure `_replicator` holds this document. Returns created, updated or unchanged."""
         replicator = Database(self._server, DATABASE)
         found = replicator.get(str(document["_id"]))
-        if found is not None and same(found):
+        # CouchDB never looks at a failed document again: only a new revision starts it anew
+        if found is not None and same(found) and found.get("_replication_state") != "failed":
             return "unchanged"
         replicator.put({**document, "_rev": found["_rev"]} if found else document)
         return "updated" if found else "created"

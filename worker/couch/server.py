@@ -6,13 +6,25 @@ Capabilities are asked once and again after the node was away (it may have come 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
-from worker.core.errors import BadAnswer, BadRequest, NotFound, ReplicationError, ServerFault, Unreachable, Unsupported
+from worker.core.errors import (
+    BadAnswer,
+    BadRequest,
+    NotFound,
+    ReplicationError,
+    ServerFault,
+    TimedOut,
+    Unreachable,
+    Unsupported,
+)
 from worker.core.model import Capabilities, Node, NodeKind
 from worker.couch.client import CouchClient
 
+ASK_TIMEOUT = 5.0  # seconds; these answers cost a server nothing
+FAILURE_SHARED = 2.0  # seconds
 DBS_INFO_BATCH = 100  # names a call, CouchDB's [chttpd] max_db_number_for_dbs_info_req
 
 
@@ -22,6 +34,7 @@ class Server:
     def __init__(self, client: CouchClient) -> None:
         self.client = client
         self._capabilities: Capabilities | None = None
+        self._failure: tuple[TimedOut, float] | None = None
         self._asking = threading.Lock()
 
     @property
@@ -36,10 +49,23 @@ class Server:
         self._capabilities = None
 
     def capabilities(self) -> Capabilities:
+        """Raises what the server failed with. A time-out is shared for a moment, so that twenty jobs that ask a
+        hung node wait for one and not for one after the other."""
+        known = self._capabilities
+        if known is not None:
+            return known
         with self._asking:
-            if self._capabilities is None:
-                self._capabilities = self._ask()
-            return self._capabilities
+            if self._capabilities is not None:
+                return self._capabilities
+            if self._failure is not None and time.monotonic() < self._failure[1]:
+                raise self._failure[0]
+            try:
+                found = self._ask()
+            except TimedOut as error:
+                self._failure = (error, time.monotonic() + FAILURE_SHARED)
+                raise
+            self._capabilities = found
+            return found
 
     def welcome(self, *, tries: int = 3, read_timeout: float | None = None) -> dict[str, Any]:
         """`GET /`, which also proves that our credentials are taken. Raises BadAnswer where it is no CouchDB."""
@@ -56,9 +82,9 @@ class Server:
             return not self.capabilities().up
         return True
 
-    def databases(self) -> list[str]:
+    def databases(self, *, tries: int = 3, read_timeout: float | None = None) -> list[str]:
         """All names, system databases included."""
-        return [str(name) for name in self.client.get("_all_dbs")]
+        return [str(name) for name in self.client.get("_all_dbs", tries=tries, read_timeout=read_timeout)]
 
     def sequences(self, names: Sequence[str]) -> dict[str, str]:
         """update_seq of each of `names` that exists, with as few calls as the server allows."""
@@ -82,7 +108,7 @@ class Server:
         return found
 
     def _ask(self) -> Capabilities:
-        said = self.welcome()
+        said = self.welcome(tries=1, read_timeout=ASK_TIMEOUT)
         standin = "express-pouchdb" in said
         return Capabilities(
             kind=NodeKind.STANDIN if standin else NodeKind.COUCHDB,
@@ -103,6 +129,8 @@ class Server:
                 params={"limit": 1} if method == "GET" else None,
                 json={"keys": []} if method == "POST" else None,
                 repeatable=True,
+                tries=2,
+                read_timeout=ASK_TIMEOUT,
             )
         except (NotFound, BadRequest, Unsupported):
             return False
@@ -110,7 +138,7 @@ class Server:
 
     def _has_up(self) -> bool:
         try:
-            self.client.get("_up")
+            self.client.get("_up", read_timeout=ASK_TIMEOUT)
         except NotFound as error:
             # CouchDB in maintenance mode answers 404 as well, with another body
             return "maintenance" in error.detail

@@ -1,7 +1,7 @@
 """The only place that knows the HTTP engine (requests), and the seam where tests put a fake.
 
-A session belongs to one thread at a time: it is borrowed for a call and given back, so that short-lived
-threads reuse warm connections as well. `trust_env` is off: a .netrc or a proxy variable on the worker's
+A session belongs to one server, and to one thread at a time: it is borrowed for a call and given back, so that
+short-lived threads reuse warm connections as well. `trust_env` is off: a .netrc or a proxy variable on the worker's
 machine must not decide what credentials a node sees, or who sees them. Redirects are never followed: they
 would carry the password to wherever a misconfigured proxy points.
 """
@@ -9,16 +9,20 @@ would carry the password to wherever a misconfigured proxy points.
 from __future__ import annotations
 
 import queue
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 
 from worker.core.errors import BadAnswer, ReplicationError, TimedOut, TlsRefused, Unreachable
+
+MOST_IDLE = 32  # connections kept open to one server
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,12 @@ class Transport(Protocol):
 class RequestsTransport:
     def __init__(self, tls: Tls = Tls()) -> None:
         self._tls = tls
-        self._idle: queue.LifoQueue[requests.Session] = queue.LifoQueue()
+        self._idle: dict[str, queue.LifoQueue[requests.Session]] = defaultdict(lambda: queue.LifoQueue(MOST_IDLE))
 
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
     ) -> Answer:
-        with self._session() as session:
+        with self._session(urlsplit(url).netloc) as session:
             try:
                 got = session.request(
                     method,
@@ -71,21 +75,26 @@ class RequestsTransport:
                     timeout=(timeouts.connect, timeouts.read),
                     allow_redirects=False,
                 )
+                return Answer(got.status_code, got.headers, got.content)
             except requests.RequestException as error:
-                # `from None`: the library's exception holds the prepared request, Authorization included
-                raise _translated(error) from None
-            return Answer(got.status_code, got.headers, got.content)
+                failure = _translated(error)
+        # raised out here, where it has no context: the library's exception holds the request, password included
+        raise failure
 
     @contextmanager
-    def _session(self) -> Iterator[requests.Session]:
+    def _session(self, server: str) -> Iterator[requests.Session]:
+        idle = self._idle[server]
         try:
-            session = self._idle.get_nowait()
+            session = idle.get_nowait()
         except queue.Empty:
             session = self._new_session()
         try:
             yield session
         finally:
-            self._idle.put(session)
+            try:
+                idle.put_nowait(session)
+            except queue.Full:
+                session.close()
 
     def _new_session(self) -> requests.Session:
         session = requests.Session()
@@ -103,16 +112,8 @@ class RequestsTransport:
 
 def _translated(error: requests.RequestException) -> ReplicationError:
     text = str(error)
-    if isinstance(error, requests.exceptions.SSLError) and "EOF occurred" in text:
-        return Unreachable(
-            "the connection was closed in the TLS hand-shake; where that stays so, the node may ask "
-            "for a client certificate (COUCHDB_CLIENT_CERT)"
-        )
     if isinstance(error, requests.exceptions.SSLError):
-        return TlsRefused(
-            f"TLS: {_cause(text)}; check COUCHDB_CA_BUNDLE (the CA that signed the node's certificate), the host "
-            "name in the node's URL, and COUCHDB_CLIENT_CERT where the node asks for one"
-        )
+        return _tls(text)
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return Unreachable("no connection within the time-out")
     if isinstance(error, requests.exceptions.ReadTimeout) or "Read timed out" in text:
@@ -122,6 +123,18 @@ def _translated(error: requests.RequestException) -> ReplicationError:
     if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
         return Unreachable(_cause(text))
     return BadAnswer(f"the request could not be made ({type(error).__name__})")
+
+
+def _tls(text: str) -> ReplicationError:
+    if "EOF occurred" in text:
+        return Unreachable(
+            "the connection was closed in the TLS hand-shake; where that stays so, the node may ask for a client "
+            "certificate (COUCHDB_CLIENT_CERT)"
+        )
+    return TlsRefused(
+        f"TLS: {_cause(text)}; check COUCHDB_CA_BUNDLE (the CA that signed the node's certificate), the host "
+        "name in the node's URL, and COUCHDB_CLIENT_CERT where the node asks for one"
+    )
 
 
 def _cause(text: str) -> str:

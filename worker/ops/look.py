@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from worker.core.errors import NotEnoughNodes, NotFound, ReplicationError, Unreachable
+from worker.core.errors import (
+    NotEnoughNodes,
+    NotFound,
+    OneNodeOnly,
+    Permanent,
+    ReplicationError,
+    ServerFault,
+    Unreachable,
+)
 from worker.core.model import DatabaseInfo
 from worker.core.names import nearest
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
-from worker.ops.parallel import each, values
+from worker.couch.server import Server
+from worker.ops.control import Control
+from worker.ops.parallel import Outcome, each, values
+
+LOOK_TIMEOUT = 10.0  # seconds a node has to say what it has; a hung one costs a job no more than that
 
 
 @dataclass
 class Participants:
-    """The nodes of one operation. `skipped`: node -> why it takes no part."""
+    """The nodes of one operation, and what each says of the database. `skipped`: node -> why it takes no part."""
 
     infos: dict[str, DatabaseInfo] = field(default_factory=dict)
+    security: dict[str, dict[str, Any]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -26,28 +40,41 @@ class Participants:
         return [*self.infos, *self.missing]
 
 
-def look(cluster: Cluster, database: str, without: Sequence[str] = ()) -> Participants:
-    """Ask every node for the database, all at once. Nodes that fail are skipped and named, not fatal.
+def look(cluster: Cluster, database: str, control: Control) -> Participants:
+    """Ask every node for the database, all at once. Nodes that fail are skipped and named, not fatal, unless all
+    fail alike for a reason that only a person can mend.
 
-    Raises MixedNodeKinds.
+    Raises MixedNodeKinds, and what all nodes failed with (Unauthorized, TlsRefused …).
     """
-
-    def ask(name: str) -> DatabaseInfo | None:
-        server = cluster[name]
-        server.capabilities()
-        return Database(server, database).info(tries=2)
-
+    outcomes = each(cluster.names, lambda name: _ask(cluster[name], database), control)
+    refuse_common_failure(outcomes)
     found = Participants()
-    for name, outcome in each([name for name in cluster.names if name not in without], ask).items():
+    for name, outcome in outcomes.items():
         if outcome.error is not None:
             found.skipped[name] = reason(outcome.error)
             cluster[name].forget()
         elif outcome.value is None:
             found.missing.append(name)
         else:
-            found.infos[name] = outcome.value
+            found.infos[name], found.security[name] = outcome.value
     cluster.refuse_mixed_kinds(found.answering)
     return found
+
+
+def _ask(server: Server, database: str) -> tuple[DatabaseInfo, dict[str, Any]] | None:
+    server.capabilities()
+    if not server.is_up(read_timeout=LOOK_TIMEOUT):
+        raise ServerFault("in maintenance mode", node=server.node.name)
+    there = Database(server, database)
+    info = there.info(tries=2, read_timeout=LOOK_TIMEOUT)
+    return (info, there.security()) if info else None
+
+
+def refuse_common_failure(outcomes: Mapping[str, Outcome[str, Any]]) -> None:
+    """Raise the nodes' error where every node failed, and permanently: skipping them all would only hide it."""
+    errors = [outcome.error for outcome in outcomes.values()]
+    if errors and all(isinstance(error, Permanent) for error in errors):
+        raise next(error for error in errors if error is not None)
 
 
 def reason(error: ReplicationError) -> str:
@@ -60,7 +87,7 @@ def require_database(cluster: Cluster, database: str, found: Participants) -> No
         return
     if not found.answering:
         raise Unreachable(f"no node answers: {_named(found.skipped)}", database=database)
-    lists = each(found.answering, lambda name: cluster[name].databases())
+    lists = each(found.answering, lambda name: cluster[name].databases(read_timeout=LOOK_TIMEOUT))
     known = {name for names in values(lists).values() for name in names if not name.startswith("_")}
     close = nearest(database, known)
     hint = f"; did you mean {', '.join(close)}?" if close else ""
@@ -69,13 +96,19 @@ def require_database(cluster: Cluster, database: str, found: Participants) -> No
 
 
 def require_two(cluster: Cluster, names: Sequence[str], skipped: dict[str, str]) -> None:
-    """Raises NotEnoughNodes."""
+    """Raises NotEnoughNodes, and OneNodeOnly where no more are configured."""
     if len(names) >= 2:
         return
     if len(cluster.names) < 2:
-        raise NotEnoughNodes("replication needs two nodes: add more to REPLICATION_NODES")
+        raise OneNodeOnly("replication needs two nodes: add more to REPLICATION_NODES")
     raise NotEnoughNodes(f"only {', '.join(names) or 'no node'} can take part: {_named(skipped)}")
 
 
 def _named(skipped: dict[str, str]) -> str:
     return ", ".join(f"{name} ({why})" for name, why in skipped.items())
+
+
+def refuse_mixed_kinds(cluster: Cluster) -> None:
+    """Raises MixedNodeKinds as far as the nodes that answer now tell; for a process that starts."""
+    kinds = each(cluster.names, lambda name: cluster[name].capabilities().kind)
+    cluster.refuse_mixed_kinds([name for name, outcome in kinds.items() if outcome.error is None])

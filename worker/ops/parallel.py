@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from worker.core.errors import ReplicationError
+from worker.ops.control import Control
 
+TICK = 0.25  # seconds between two looks at the orders
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[Key, Value]):
-    """What became of one item: a value, or an error of our tree. A defect is raised instead, never kept."""
+    """What became of one item: a value, an error of our tree, or a defect, which `each` raises."""
 
     key: Key
     value: Value | None = None
@@ -45,16 +47,24 @@ def start(keys: Iterable[Key], work: Callable[[Key], Value]) -> queue.SimpleQueu
     return outcomes
 
 
-def each(keys: Iterable[Key], work: Callable[[Key], Value]) -> dict[Key, Outcome[Key, Value]]:
+def each(
+    keys: Iterable[Key], work: Callable[[Key], Value], control: Control | None = None
+) -> dict[Key, Outcome[Key, Value]]:
     """`work` for every key at once; returns when all have ended, in the order of the keys.
 
-    Every call in `work` has its own time-out, and that bounds this one.
+    Every call in `work` has its own time-out, and that bounds this one. With a `control`, orders to stop are
+    looked at meanwhile and raise; what is still under way then is left to its time-out.
     """
     wanted = list(keys)
     outcomes = start(wanted, work)
     found: dict[Key, Outcome[Key, Value]] = {}
-    for _ in wanted:
-        outcome = outcomes.get()
+    while len(found) < len(wanted):
+        try:
+            outcome = outcomes.get(timeout=TICK)
+        except queue.Empty:
+            if control is not None:
+                control.check()
+            continue
         if outcome.defect is not None:
             raise outcome.defect
         found[outcome.key] = outcome

@@ -18,7 +18,7 @@ from worker.core.model import Link, PullStats
 from worker.core.replication import database_url, pull_body
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
-from worker.couch.replicator import PullProgress, Replicator
+from worker.couch.replicator import Orders, PullProgress, Replicator
 from worker.ops.control import Control
 from worker.ops.parallel import Outcome, each, start
 
@@ -57,9 +57,14 @@ def run(cluster: Cluster, links: Sequence[Link], phase: str, control: Control) -
     return _Run(cluster, links, phase, control).run()
 
 
-def cancel(cluster: Cluster, links: Sequence[Link]) -> None:
-    """Stop these pulls on the nodes, as far as they can be reached."""
-    each(links, lambda link: Replicator(cluster[link.target]).cancel(body_of(cluster, link)))
+def cancel(cluster: Cluster, links: Sequence[Link]) -> list[str]:
+    """Stop these pulls on the nodes. Returns those that may still run, each with the reason."""
+    outcomes = each(links, lambda link: Replicator(cluster[link.target]).cancel(body_of(cluster, link)))
+    return [
+        f"{link.source} -> {link.target}: {outcome.error.slug}: {outcome.error.detail}"
+        for link, outcome in outcomes.items()
+        if outcome.error is not None
+    ]
 
 
 class _Run:
@@ -69,7 +74,7 @@ class _Run:
         self._control = control
         self._total = len(links)
         self._open = set(links)
-        self._stopped = False
+        self._order = Orders.GO
         self._silent: dict[str, int] = {}
         self._first_seen: dict[Link, int] = {}
         self._outcomes = Outcomes()
@@ -85,17 +90,24 @@ class _Run:
                 if self._open and time.monotonic() >= watch_at:
                     self._watch()
                     watch_at = time.monotonic() + WATCH_EVERY
-        except Interrupted as interrupted:
-            self._stopped = True
-            if isinstance(interrupted, Cancelled):
-                cancel(self._cluster, list(self._open))
-            raise
+        except Cancelled:
+            self._order = Orders.CANCEL
+            raise Cancelled(cancel(self._cluster, list(self._open))) from None
+        finally:
+            if self._order is Orders.GO:
+                # whatever ended this: nobody waits any more, so nobody may post the pulls again
+                self._order = Orders.LEAVE
         return self._outcomes
+
+    def _orders(self, link: Link) -> Orders:
+        if self._order is Orders.GO and link not in self._open:
+            return Orders.CANCEL  # one of its nodes was given up
+        return self._order
 
     def _pull(self, link: Link) -> Pulled:
         began = time.monotonic()
         replicator = Replicator(self._cluster[link.target])
-        stats = replicator.pull(body_of(self._cluster, link), stopped=lambda: self._stopped or link not in self._open)
+        stats = replicator.pull(body_of(self._cluster, link), orders=lambda: self._orders(link))
         return Pulled(stats, round(time.monotonic() - began, 3))
 
     def _collect(self, ended: SimpleQueue[Outcome[Link, Pulled]]) -> None:
@@ -130,10 +142,7 @@ class _Run:
         given_up = [link for link in self._open if name in (link.source, link.target)]
         self._open.difference_update(given_up)
         # the other end still answers, mostly: it should not go on trying
-        each([link for link in given_up if link.target != name], self._cancel_quietly)
-
-    def _cancel_quietly(self, link: Link) -> bool:
-        return Replicator(self._cluster[link.target]).cancel(body_of(self._cluster, link))
+        cancel(self._cluster, [link for link in given_up if link.target != name])
 
     def _probe(self, names: Sequence[str]) -> dict[str, ReplicationError]:
         looks = each(sorted(set(names)), lambda name: self._cluster[name].welcome(tries=1, read_timeout=PROBE_TIMEOUT))

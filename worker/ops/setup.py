@@ -2,8 +2,12 @@
 
     look      who answers, and which databases are where
     create    each database where it is missing, with the shape it has elsewhere
-    security  `_security` as on the first node that had the database
+    security  `_security` for nodes that have none of their own
     link      the continuous links' documents, each in the `_replicator` of its target
+
+Links are planned over all configured nodes, not over those that answer just now: the primary's absence must
+not make another node the hub of a star. A link whose source is away is written all the same, and waits; one
+whose target is away is named in `links.not_written`.
 
 On nodes without a scheduler there are no links to make: the periodic pass (worker.ops.drift) keeps them in step.
 """
@@ -25,7 +29,7 @@ from worker.couch.replicator import DATABASE as REPLICATOR
 from worker.couch.replicator import Replicator
 from worker.ops import ensure
 from worker.ops.control import Control
-from worker.ops.look import reason, require_two
+from worker.ops.look import LOOK_TIMEOUT, reason, refuse_common_failure, require_two
 from worker.ops.parallel import batches, each, values
 
 AT_ONCE = 8  # databases
@@ -49,13 +53,13 @@ class DatabaseReport:
 
     created_on: list[str] = field(default_factory=list)
     already_on: list[str] = field(default_factory=list)
-    security_copied_to: list[str] = field(default_factory=list)
+    security: ensure.Security = field(default_factory=lambda: ensure.Security([], []))
     links: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
         made = self.links.get("created", []) + self.links.get("updated", [])
-        return bool(self.created_on or self.security_copied_to or made)
+        return bool(self.created_on or self.security.copied_to or made)
 
 
 @dataclass
@@ -76,7 +80,8 @@ class SetupResult:
                     "changed": report.changed,
                     "created_on": report.created_on,
                     "already_on": report.already_on,
-                    "security_copied_to": report.security_copied_to,
+                    "security_copied_to": report.security.copied_to,
+                    "security_differs_on": report.security.differs_on,
                     "links": report.links,
                 }
                 for name, report in self.databases.items()
@@ -85,9 +90,9 @@ class SetupResult:
 
 
 def setup(cluster: Cluster, wanted: Wanted, control: Control) -> SetupResult:
-    """Raises NotEnoughNodes, MixedNodeKinds, and what a node answered where it refused a step."""
+    """Raises NotEnoughNodes, OneNodeOnly, MixedNodeKinds, and what a node answered where it refused a step."""
     control.report("look")
-    known, skipped = _known(cluster)
+    known, skipped = _known(cluster, control)
     names = list(known)
     if not names:
         raise Unreachable("no node answers: " + ", ".join(f"{name} ({why})" for name, why in skipped.items()))
@@ -97,11 +102,11 @@ def setup(cluster: Cluster, wanted: Wanted, control: Control) -> SetupResult:
     linked = wanted.continuous and all(cluster[name].capabilities().scheduler for name in names)
     result = SetupResult(names, skipped, mode(continuous=wanted.continuous, scheduler=linked))
     if linked:
-        values(each(names, lambda name: Database(cluster[name], REPLICATOR).create()))
+        values(each(names, lambda name: Database(cluster[name], REPLICATOR).create(), control))
     for batch in batches(chosen, AT_ONCE):
         control.check()
         control.report("setup", len(result.databases), len(chosen), "databases")
-        done = each(batch, lambda name: _setup_one(cluster, name, known, wanted, linked=linked))
+        done = each(batch, lambda name: _setup_one(cluster, name, known, wanted, linked=linked), control)
         result.databases.update(values(done))
     return result
 
@@ -113,15 +118,17 @@ def mode(*, continuous: bool, scheduler: bool) -> str:
     return "continuous" if scheduler else "periodic-pass"
 
 
-def _known(cluster: Cluster) -> tuple[dict[str, set[str]], dict[str, str]]:
+def _known(cluster: Cluster, control: Control) -> tuple[dict[str, set[str]], dict[str, str]]:
     """Node -> its databases, for those that answer; and node -> why it does not, for the others."""
 
     def ask(name: str) -> set[str]:
         cluster[name].capabilities()
-        return set(cluster[name].databases())
+        return set(cluster[name].databases(read_timeout=LOOK_TIMEOUT))
 
+    outcomes = each(cluster.names, ask, control)
+    refuse_common_failure(outcomes)
     known, skipped = {}, {}
-    for name, outcome in each(cluster.names, ask).items():
+    for name, outcome in outcomes.items():
         if outcome.error is not None:
             skipped[name] = reason(outcome.error)
             cluster[name].forget()
@@ -144,24 +151,24 @@ def _setup_one(
     lacks = [name for name in known if database not in known[name]]
     like: DatabaseInfo | None = Database(cluster[has[0]], database).info() if has else None
     report = DatabaseReport(already_on=has)
-    report.created_on = ensure.create_missing(cluster, database, lacks, like)
-    if has:
-        report.security_copied_to = ensure.copy_security(
-            cluster, database, has[0], [name for name in known if name != has[0]]
-        )
+    made = values(each(lacks, lambda name: ensure.create(cluster, name, database, like)))
+    report.created_on = [name for name, new in made.items() if new]
+    security = values(each(has, lambda name: Database(cluster[name], database).security()))
+    report.security = ensure.share_security(cluster, database, security, lacks)
     if linked:
         report.links = _link(cluster, database, list(known), wanted)
     return report
 
 
-def _link(cluster: Cluster, database: str, names: list[str], wanted: Wanted) -> dict[str, list[str]]:
+def _link(cluster: Cluster, database: str, answering: list[str], wanted: Wanted) -> dict[str, list[str]]:
     def put(link: Link) -> str:
         source, target = cluster[link.source], cluster[link.target]
         document = link_document(link, source.node, target.node)
         return Replicator(target).put_link(document, lambda found: same_link(document, found))
 
-    told: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": []}
-    plan = links(database, names, wanted.topology, bidirectional=wanted.bidirectional)
-    for link, what in values(each(plan, put)).items():
-        told[what].append(f"{link.source} -> {link.target}")
+    told: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": [], "not_written": []}
+    plan = links(database, cluster.names, wanted.topology, bidirectional=wanted.bidirectional)
+    done = values(each([link for link in plan if link.target in answering], put))
+    for link in plan:
+        told[done.get(link, "not_written")].append(f"{link.source} -> {link.target}")
     return told

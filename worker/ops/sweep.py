@@ -63,18 +63,19 @@ def _look(cluster: Cluster, name: str, timeout: float) -> NodeSeen:
         scheduler=capabilities.scheduler,
     )
     try:
-        seen.databases = [each_name for each_name in server.databases() if not each_name.startswith("_")]
-        seen.links = _links(Replicator(server))
+        names = server.databases(tries=1, read_timeout=timeout)
+        seen.databases = [database for database in names if not database.startswith("_")]
+        seen.links = _links(Replicator(server), timeout)
     except ReplicationError as error:
         # the node is there, but does not tell everything: say what is missing instead of guessing
         seen.errors.append(reason(error))
     return seen
 
 
-def _links(replicator: Replicator) -> list[dict[str, Any]]:
+def _links(replicator: Replicator, timeout: float) -> list[dict[str, Any]]:
     """The state of each of our continuous links that this server pulls."""
     try:
-        documents = replicator.documents()
+        documents = replicator.documents(read_timeout=timeout)
     except Unsupported:
         return []
     found = []
