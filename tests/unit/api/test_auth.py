@@ -17,9 +17,12 @@ def locked() -> World:
     return World(settings(api_tokens=f"{TOKEN},sha256:{digest}"))
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/docs", "/docs/swagger-ui.css", "/openapi.json", "/api/jobs", "/api/nodes", "/nowhere", SYNC]
-)
+@pytest.mark.parametrize("path", ["/", "/docs", "/docs/swagger-ui.css", "/docs/start.js", "/openapi.json"])
+def test_the_documentation_is_open(locked: World, path: str) -> None:
+    assert locked.client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/jobs", "/api/nodes", "/nowhere", SYNC])
 def test_without_a_token_everything_is_401(locked: World, path: str) -> None:
     for method in ("GET", "POST", "DELETE", "TRACE"):
         answer = locked.client.open(path, method=method)

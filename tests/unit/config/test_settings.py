@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from config.settings import NodeSetting, Settings, SettingsError, build, load
+from config.nodes import NodeSetting
+from config.settings import Settings, SettingsError, build, load
 
 NO_FILE = Path("/nonexistent/.env")
 TOKEN = "a-token-of-some-length"
