@@ -29,6 +29,8 @@ def options(settings: Settings) -> dict[str, Any]:
             "socket_timeout": 10,
             "socket_keepalive": True,
             "health_check_interval": 30,
+            # a message that cannot be published is told of at once; workers' own connections are not bound by it
+            "max_retries": 0,
         },
         "result_backend": None,
         "task_ignore_result": True,

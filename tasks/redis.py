@@ -22,8 +22,10 @@ class Uncertain(StoreUnavailable):
     """Redis went away in the middle: what was asked may have been done. Asking again is safe."""
 
 
-# Redis answers these as plain errors, inside a script always: it is there, but takes no writes now
-_REFUSALS = ("OOM", "MISCONF", "NOREPLICAS", "READONLY", "BUSY", "LOADING", "MASTERDOWN", "UNBLOCKED")
+# Redis is there, but takes no writes now. redis-py has classes for some of these answers (and then strips the
+# code from the text); from inside a script all come as plain ResponseErrors
+_REFUSALS = ("OOM", "MISCONF", "NOREPLICAS", "READONLY", "BUSY", "LOADING", "MASTERDOWN")
+_REFUSED = (redis.ReadOnlyError, redis.OutOfMemoryError, redis.exceptions.MasterDownError)
 
 
 def connect(url: str, *, patience: float = WORKER_PATIENCE) -> redis.Redis:
@@ -49,6 +51,8 @@ def translated() -> Iterator[None]:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:
         raise StoreUnavailable(f"Redis does not answer ({type(error).__name__})") from error
+    except _REFUSED as error:
+        raise StoreUnavailable(f"Redis takes no writes now ({type(error).__name__})") from error
     except redis.ResponseError as error:
         refusal = next((word for word in _REFUSALS if word in str(error)), None)
         if refusal is None:

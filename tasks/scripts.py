@@ -314,7 +314,8 @@ for _, id in ipairs(redis.call('ZRANGE', P .. 'jobs:state:running', 0, -1)) do
     end
   end
 end
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due:queued', '-inf', now, 'LIMIT', 0, most)) do
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due:queued', '-inf', now)) do
+  if #again >= most then break end
   local queued_at = tonumber(redis.call('ZSCORE', P .. 'due:queued', id))
   local not_before = tonumber(redis.call('HGET', job_key(id), 'not_before') or '0')
   local retry_due = not_before > queued_at and not_before <= now

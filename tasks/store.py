@@ -227,7 +227,8 @@ class JobStore:
                 yield job
                 if job.ended:
                     return
-                while not _changed(listener, poll_seconds):
+                # and looked at again after a quiet spell: an event is lost where the connection was made anew
+                while not _changed(listener, poll_seconds) and self.get(job_id) == job:
                     yield None
 
     def counts(self) -> dict[str, int]:

@@ -1,0 +1,174 @@
+"""What a fake node answers to each call but `_replicate`: (status, JSON), or Refused with CouchDB's words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.fakes.documents import FakeDatabase, JsonObject, Refused
+from worker.core.names import database_name_error
+
+if TYPE_CHECKING:
+    from tests.fakes.couchdb import FakeNode, Request
+
+Said = tuple[int, Any]
+NO_DATABASE = (404, "not_found", "Database does not exist.")
+ONLY_COUCHDB = ("_dbs_info", "_scheduler")
+
+
+def answer(node: FakeNode, request: Request) -> Said:
+    if not request.path:
+        name = "express-pouchdb" if node.standin else "couchdb"
+        return 200, {name: "Welcome!", "version": "3.5.0", "uuid": f"uuid-of-{node.name}"}
+    first, *rest = request.path
+    if node.standin and (first in ONLY_COUCHDB or (first == "_replicator" and first not in node.databases)):
+        raise Refused(*NO_DATABASE)
+    if first == "_up":
+        return 200, {"status": "ok"}
+    if first == "_all_dbs":
+        return 200, sorted(node.databases)
+    if first == "_dbs_info":
+        return 200, [_row(node, name) for name in request.body["keys"]]
+    if first == "_scheduler":
+        return 200, _page(rest[0], _scheduled(node, rest[0]), request.params)
+    return _database(node, request, first, rest)
+
+
+def _database(node: FakeNode, request: Request, name: str, rest: list[str]) -> Said:
+    if not rest and request.method == "PUT":
+        if database_name_error(name) and name not in ("_replicator", "_users"):
+            raise Refused(400, "illegal_database_name", f"Name: '{name}'. Only lowercase characters ...")
+        if name in node.databases:
+            raise Refused(412, "file_exists", "The database could not be created, the file already exists.")
+        shape = request.params
+        node.create(name, partitioned=shape.get("partitioned") == "true", shards=int(shape.get("q", 2)))
+        return 201, {"ok": True}
+    database = node.databases.get(name)
+    if database is None:
+        raise Refused(*NO_DATABASE)
+    if not rest:
+        if request.method == "DELETE":
+            del node.databases[name]
+        return 200, _info(node, database) if request.method == "GET" else {"ok": True}
+    return _inside(node, database, request, rest)
+
+
+def _inside(node: FakeNode, database: FakeDatabase, request: Request, rest: list[str]) -> Said:
+    if rest[0] == "_security":
+        if request.method == "PUT":
+            database.security = request.body
+        return 200, database.security if request.method == "GET" else {"ok": True}
+    if rest[0] == "_changes":
+        return 200, _changes(node, database, request.params)
+    if rest[0] == "_bulk_docs":
+        return 201, _bulk(database, request.body)
+    if rest[0] == "_revs_diff":
+        return 200, _revs_diff(database, request.body)
+    return _document(database, request, "/".join(rest))
+
+
+def _document(database: FakeDatabase, request: Request, identity: str) -> Said:
+    if identity.startswith("_local/"):
+        return _local(database, request, identity)
+    revision = request.params.get("rev")
+    if request.method == "GET":
+        wanted = request.params.get("attachments") == "true"
+        revs = request.params.get("revs") == "true"
+        return 200, database.read(identity, revision, attachments=wanted, revs=revs)
+    if request.method == "DELETE":
+        database.read(identity, None, attachments=False)
+        document: JsonObject = {"_id": identity, "_rev": revision, "_deleted": True}
+    else:
+        document = {**request.body, "_id": identity}
+    return 201, {"ok": True, "id": identity, "rev": database.write(document)}
+
+
+def _local(database: FakeDatabase, request: Request, identity: str) -> Said:
+    if request.method == "PUT":
+        database.local[identity] = request.body
+        return 201, {"ok": True, "id": identity, "rev": "0-1"}
+    if identity not in database.local:
+        raise Refused(404, "not_found", "missing")
+    return 200, {"_id": identity, "_rev": "0-1", **database.local[identity]}
+
+
+def _bulk(database: FakeDatabase, body: JsonObject) -> list[JsonObject]:
+    """With new_edits false only failures are told, and there are none."""
+    if body.get("new_edits") is False:
+        for document in body["docs"]:
+            database.write_replicated(document)
+        return []
+    told: list[JsonObject] = []
+    for document in body["docs"]:
+        try:
+            told.append({"ok": True, "id": document["_id"], "rev": database.write(document)})
+        except Refused as refused:
+            told.append({"id": document["_id"], "error": refused.error, "reason": refused.reason})
+    return told
+
+
+def _revs_diff(database: FakeDatabase, asked: dict[str, list[str]]) -> JsonObject:
+    """Of these revisions, those not even known as ancestors."""
+    told: JsonObject = {}
+    for identity, revisions in asked.items():
+        known = database.documents[identity].revisions if identity in database.documents else {}
+        missing = [revision for revision in revisions if revision not in known]
+        if missing:
+            told[identity] = {"missing": missing}
+    return told
+
+
+def _changes(node: FakeNode, database: FakeDatabase, params: Any) -> JsonObject:
+    limit = int(params["limit"]) if "limit" in params else None
+    if node.standin and limit == 0:
+        limit = 1
+    since = params.get("since", "0")
+    rows, pending = database.changes(since, limit)
+    every = params.get("style") == "all_docs"
+    told = []
+    for number, identity in rows:
+        document = database.documents[identity]
+        leaves = document.leaves()
+        row = {"seq": _sequence(node, database, number), "id": identity}
+        row["changes"] = [{"rev": name} for name in (leaves if every else leaves[:1])]
+        told.append(row | ({"deleted": True} if document.revisions[leaves[0]].deleted else {}))
+    reached = rows[-1][0] if rows else min(database.number_of(since), database.number)
+    last = {"results": told, "last_seq": _sequence(node, database, reached)}
+    return last if node.standin else {**last, "pending": pending}
+
+
+def _info(node: FakeNode, database: FakeDatabase) -> JsonObject:
+    documents, deleted = database.counts()
+    said: JsonObject = {"db_name": database.name, "doc_count": documents}
+    said["update_seq"] = _sequence(node, database, database.number)
+    if node.standin:
+        return said
+    shape = {"props": {"partitioned": True} if database.partitioned else {}, "cluster": {"q": database.shards, "n": 1}}
+    return {**said, "doc_del_count": deleted, "sizes": {"file": 1000 * documents, "active": 10}, **shape}
+
+
+def _row(node: FakeNode, name: str) -> JsonObject:
+    found = node.databases.get(name)
+    return {"key": name, "info": _info(node, found)} if found else {"key": name, "error": "not_found"}
+
+
+def _sequence(node: FakeNode, database: FakeDatabase, number: int) -> Any:
+    return number if node.standin else database.sequence(number)
+
+
+def _scheduled(node: FakeNode, what: str) -> list[JsonObject]:
+    """Continuous links run for ever; one-shot replications are jobs without a document."""
+    info = {"revisions_checked": 3, "docs_written": 0, "changes_pending": None}
+    rows: list[JsonObject] = []
+    for owner, identity, body in node.couch.replications.links():
+        if owner is node:
+            ends = {side: body[side]["url"].rstrip("/") + "/" for side in ("source", "target")}
+            rows.append({"database": "_replicator", "doc_id": identity, "state": "running", "info": info, **ends})
+    if what == "jobs":
+        for job in list(node.jobs.values()):
+            rows.append({"database": None, "doc_id": None, "source": job.source, "target": job.target, "info": info})
+    return rows
+
+
+def _page(what: str, rows: list[JsonObject], params: Any) -> JsonObject:
+    skip, limit = int(params.get("skip", 0)), int(params.get("limit", 100))
+    return {"total_rows": len(rows), "offset": skip, what: rows[skip : skip + limit]}

@@ -1,0 +1,189 @@
+"""A cluster of CouchDB nodes in memory, behind `worker.couch.transport.Transport`.
+
+The contract suite (tests/contract) holds it to what real CouchDB 3.5 and the stand-in do. Faults are switched
+on per node: `node.fail("refused")`, `node.hold_pulls()`, `node.refuses = lambda document: ...`.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from tests.fakes import calls
+from tests.fakes.documents import FakeDatabase, JsonObject, Refused
+from tests.fakes.replication import Job, Replications
+from worker.core.errors import TimedOut, TlsRefused, Unreachable
+from worker.couch.transport import Answer, Timeouts
+
+USER, PASSWORD = "admin", "fake-secret-1"
+SYSTEM = ("_replicator", "_users")
+LOCKED = "Account is temporarily locked due to multiple authentication failures"
+BROKEN: dict[str, tuple[int, bytes]] = {
+    "401": (401, b'{"error":"unauthorized","reason":"Name or password is incorrect."}'),
+    "locked": (403, json.dumps({"error": "forbidden", "reason": LOCKED}).encode()),
+    "404": (404, b'{"error":"not_found","reason":"missing"}'),
+    "500": (500, b'{"error":"internal_server_error","reason":"No DB shards could be opened."}'),
+    "html": (200, b"<html><body>Welcome to nginx!</body></html>"),
+    "maintenance": (404, b'{"status":"maintenance_mode"}'),
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call as the fake saw it. `path` has its segments decoded."""
+
+    node: str
+    method: str
+    path: tuple[str, ...]
+    params: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: Any
+
+
+@dataclass
+class _Fault:
+    how: str
+    path: str | None
+    times: float
+
+
+class FakeNode:
+    """One node. `standin`: it speaks as express-pouchdb does."""
+
+    def __init__(self, couch: FakeCouch, name: str, *, standin: bool) -> None:
+        self.couch, self.name, self.standin = couch, name, standin
+        self.address = f"{name}.test:5984"
+        self.user, self.password = USER, PASSWORD
+        self.databases: dict[str, FakeDatabase] = {}
+        self.jobs: dict[str, Job] = {}
+        self.refuses: Callable[[JsonObject], bool] = lambda document: False
+        self._faults: list[_Fault] = []
+        self._free = threading.Event()
+        self._free.set()
+        for system in () if standin else SYSTEM:
+            self.create(system)
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
+
+    def create(self, name: str, *, partitioned: bool = False, shards: int = 2) -> FakeDatabase:
+        self.couch.made += 1
+        self.databases[name] = FakeDatabase(name, f"{self.name}.{self.couch.made}", partitioned, shards)
+        return self.databases[name]
+
+    def fail(self, how: str, *, path: str | None = None, times: float = float("inf")) -> None:
+        """`how`: refused, timeout, tls, or a key of BROKEN. `path`: only calls with this segment in their path."""
+        self._faults.append(_Fault(how, path, times))
+
+    def heal(self) -> None:
+        self._faults.clear()
+
+    def hold_pulls(self) -> None:
+        """`_replicate` blocks until `let_pulls_go`."""
+        self._free.clear()
+
+    def let_pulls_go(self) -> None:
+        self._free.set()
+
+    @property
+    def held(self) -> bool:
+        return not self._free.is_set()
+
+    def wait_until_free(self) -> None:
+        self._free.wait()
+
+    def broken(self, path: tuple[str, ...]) -> Answer | None:
+        """The answer of a fault that is switched on, or its error."""
+        with self.couch.lock:
+            fault = next((one for one in self._faults if one.times > 0 and one.path in {None, *path}), None)
+            if fault is None:
+                return None
+            fault.times -= 1
+        if fault.how == "refused":
+            raise Unreachable("connection refused")
+        if fault.how == "tls":
+            raise TlsRefused("TLS: self-signed certificate")
+        if fault.how == "timeout":
+            threading.Event().wait(self.couch.patience)
+            raise TimedOut("connected, but no answer within the time-out")
+        return Answer(BROKEN[fault.how][0], {}, BROKEN[fault.how][1])
+
+
+class FakeCouch:
+    """The transport to all its nodes. `patience`: real seconds until a call without an answer times out, whatever
+    its time-outs say. `on_request` is called (without any lock held) before each call is answered."""
+
+    def __init__(self, *names: str, standin: bool = False, patience: float = 0.03) -> None:
+        self.lock = threading.RLock()
+        self.patience = patience
+        self.made = 0
+        self.requests: list[Request] = []
+        self.on_request: Callable[[Request], None] = lambda request: None
+        self.nodes = {name: FakeNode(self, name, standin=standin) for name in names}
+        self.replications = Replications(self)
+
+    def __getitem__(self, name: str) -> FakeNode:
+        return self.nodes[name]
+
+    def at(self, address: str) -> FakeNode:
+        for node in self.nodes.values():
+            if node.address == address:
+                return node
+        raise Unreachable("connection refused")
+
+    def send(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+    ) -> Answer:
+        parts = urlsplit(url)
+        node = self.at(parts.netloc)
+        request = Request(
+            node.name,
+            method,
+            tuple(unquote(segment) for segment in parts.path.split("/") if segment),
+            dict(parse_qsl(parts.query)),
+            dict(headers),
+            _json(headers, body),
+        )
+        self.requests.append(request)
+        self.on_request(request)
+        broken = node.broken(request.path)
+        return broken or _encoded(*self._said(node, request))
+
+    def _said(self, node: FakeNode, request: Request) -> tuple[int, Any]:
+        try:
+            _check_login(node, request)
+            if request.path == ("_replicate",):
+                return self.replications.one_shot(node, request.body)
+            with self.lock:
+                said = calls.answer(node, request)
+                if request.method != "GET":
+                    self.replications.run_links()
+                return said
+        except Refused as refused:
+            return refused.said
+
+
+def _check_login(node: FakeNode, request: Request) -> None:
+    given = request.headers.get("Authorization")
+    if given is None and not request.path:
+        return
+    wanted = base64.b64encode(f"{node.user}:{node.password}".encode()).decode()
+    if given != f"Basic {wanted}":
+        raise Refused(401, "unauthorized", "Name or password is incorrect.")
+
+
+def _json(headers: Mapping[str, str], body: bytes | None) -> Any:
+    if body and headers.get("Content-Encoding") == "gzip":
+        body = gzip.decompress(body)
+    return json.loads(body) if body else None
+
+
+def _encoded(status: int, said: Any) -> Answer:
+    return Answer(status, {"Content-Type": "application/json"}, json.dumps(said).encode())

@@ -1,0 +1,183 @@
+"""A CouchDB database in memory: revision trees, leaves, winners, attachments, sequences. No locks, no HTTP.
+
+Real enough for replication: a revision's id is a hash of its content and parent (so the same edit made twice
+is the same revision), a document may have several leaves, and a sequence is good for its own database only.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+JsonObject = dict[str, Any]
+NOBODY_BUT_ADMINS = {"members": {"roles": ["_admin"]}, "admins": {"roles": ["_admin"]}}
+
+
+class Refused(Exception):
+    """An answer that is not 2xx: (status, error, reason), in CouchDB's words."""
+
+    def __init__(self, status: int, error: str, reason: str) -> None:
+        super().__init__(status, error, reason)
+        self.status, self.error, self.reason = status, error, reason
+
+    @property
+    def said(self) -> tuple[int, JsonObject]:
+        return self.status, {"error": self.error, "reason": self.reason}
+
+
+CONFLICT = (409, "conflict", "Document update conflict.")
+
+
+@dataclass(frozen=True)
+class Revision:
+    """`body` is None where only the name is known: an ancestor that came by replication."""
+
+    parent: str | None
+    deleted: bool = False
+    body: JsonObject | None = None
+
+
+@dataclass
+class Document:
+    revisions: dict[str, Revision] = field(default_factory=dict)
+
+    def leaves(self) -> list[str]:
+        """The winner first, as CouchDB chooses it: live before deleted, then the longest, then the highest hash."""
+        parents = {revision.parent for revision in self.revisions.values()}
+        found = [name for name in self.revisions if name not in parents]
+        return sorted(found, key=lambda name: (not self.revisions[name].deleted, *_order(name)), reverse=True)
+
+    def path(self, name: str) -> list[str]:
+        """The revision and its ancestors, newest first."""
+        found, at = [], name
+        while at:
+            found.append(at)
+            at = self.revisions[at].parent or "" if at in self.revisions else ""
+        return found
+
+    def add(self, path: list[str], deleted: bool, body: JsonObject) -> bool:
+        """Graft a path (newest first). False where its newest was known already."""
+        known = path[0] in self.revisions and self.revisions[path[0]].body is not None
+        for at, name in enumerate(path[1:], start=2):
+            self.revisions.setdefault(name, Revision(path[at] if at < len(path) else None))
+        if not known:
+            self.revisions[path[0]] = Revision(path[1] if len(path) > 1 else None, deleted, body)
+        return not known
+
+
+@dataclass
+class FakeDatabase:
+    name: str
+    tag: str  # makes sequences of this database unlike those of any other
+    partitioned: bool = False
+    shards: int = 2
+    security: JsonObject = field(default_factory=lambda: dict(NOBODY_BUT_ADMINS))
+    documents: dict[str, Document] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)  # id -> number of its last change, in order of change
+    local: dict[str, JsonObject] = field(default_factory=dict)
+    number: int = 0
+
+    def sequence(self, number: int | None = None) -> str:
+        return f"{self.number if number is None else number}-{self.tag}"
+
+    def number_of(self, since: str) -> int:
+        """A foreign sequence means nothing here: everything is told again, as CouchDB does."""
+        number, _, tag = since.partition("-")
+        return int(number) if tag in {self.tag, ""} and number.isdigit() else 0
+
+    def write(self, document: JsonObject) -> str:
+        """`new_edits`: a child of the given leaf, or a new document. Raises Refused."""
+        document = dict(document)
+        identity, parent = str(document.pop("_id")), document.pop("_rev", None)
+        found = self.documents.setdefault(identity, Document())
+        leaves = found.leaves()
+        if parent is None and leaves:
+            if not found.revisions[leaves[0]].deleted:
+                raise Refused(*CONFLICT)
+            parent = leaves[0]
+        elif parent is not None and parent not in leaves:
+            raise Refused(*CONFLICT)
+        deleted = bool(document.pop("_deleted", False))
+        body = self._with_bytes(document, found.revisions[parent].body if parent else None)
+        told = json.dumps([parent, deleted, body], sort_keys=True)
+        revision = f"{_order(parent)[0] + 1 if parent else 1}-{hashlib.md5(told.encode()).hexdigest()}"  # noqa: S324
+        found.add([revision, *(found.path(parent) if parent else [])], deleted, body)
+        self._touch(identity)
+        return revision
+
+    def write_replicated(self, document: JsonObject) -> bool:
+        """`new_edits` false: the revision is kept as it is named. False where it was here already."""
+        document = dict(document)
+        identity, revision = str(document.pop("_id")), str(document.pop("_rev"))
+        deleted = bool(document.pop("_deleted", False))
+        history = document.pop("_revisions", None) or {"start": _order(revision)[0], "ids": [revision.split("-")[1]]}
+        path = [f"{history['start'] - i}-{name}" for i, name in enumerate(history["ids"])]
+        body = self._with_bytes(document, None)
+        is_new = self.documents.setdefault(identity, Document()).add(path, deleted, body)
+        if is_new:
+            self._touch(identity)
+        return is_new
+
+    def read(self, identity: str, revision: str | None, *, attachments: bool, revs: bool = False) -> JsonObject:
+        found = self.documents.get(identity)
+        leaves = found.leaves() if found else []
+        if found is None or not leaves:
+            raise Refused(404, "not_found", "missing")
+        name = revision or leaves[0]
+        kept = found.revisions.get(name)
+        if kept is None or kept.body is None:
+            raise Refused(404, "not_found", "missing")
+        if kept.deleted and revision is None:
+            raise Refused(404, "not_found", "deleted")
+        told = {"_id": identity, "_rev": name, **kept.body, **({"_deleted": True} if kept.deleted else {})}
+        if "_attachments" in told and not attachments:
+            told["_attachments"] = {name: _stub(item) for name, item in told["_attachments"].items()}
+        if revs:
+            path = found.path(name)
+            told["_revisions"] = {"start": _order(name)[0], "ids": [part.split("-", 1)[1] for part in path]}
+        return told
+
+    def has(self, identity: str, revision: str) -> bool:
+        """Whether it has the revision itself, not just its name."""
+        found = self.documents.get(identity)
+        return found is not None and revision in found.revisions and found.revisions[revision].body is not None
+
+    def changes(self, since: str, limit: int | None = None) -> tuple[list[tuple[int, str]], int]:
+        """[(number, id)] after `since`, and how many there are after those."""
+        after = self.number_of(since)
+        rows = sorted((number, identity) for identity, number in self.changed.items() if number > after)
+        told = rows if limit is None else rows[:limit]
+        return told, len(rows) - len(told)
+
+    def counts(self) -> tuple[int, int]:
+        """Documents, and deleted ones."""
+        deleted = sum(found.revisions[found.leaves()[0]].deleted for found in self.documents.values())
+        return len(self.documents) - deleted, deleted
+
+    def _touch(self, identity: str) -> None:
+        self.number += 1
+        self.changed[identity] = self.number
+
+    @staticmethod
+    def _with_bytes(document: JsonObject, before: JsonObject | None) -> JsonObject:
+        """A stub stands for the bytes that the revision before has under the same name."""
+        if "_attachments" not in document:
+            return document
+        kept = (before or {}).get("_attachments", {})
+        given = document["_attachments"].items()
+        return {**document, "_attachments": {name: kept[name] if item.get("stub") else item for name, item in given}}
+
+
+def _order(revision: str) -> tuple[int, str]:
+    generation, _, digest = revision.partition("-")
+    return int(generation), digest
+
+
+def _stub(attachment: JsonObject) -> JsonObject:
+    content = base64.b64decode(attachment["data"])
+    digest = base64.b64encode(hashlib.md5(content).digest()).decode()  # noqa: S324 - CouchDB's own digest
+    told = {"content_type": attachment["content_type"], "length": len(content), "digest": f"md5-{digest}"}
+    return {**told, "stub": True}

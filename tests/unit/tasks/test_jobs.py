@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import itertools
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.jobs import ENDED, TRANSITIONS, Kind, Request, State, eta, fingerprint, new_id
+
+times = st.floats(0, 2**47 / 1000)
+
+
+@given(times)
+def test_ids_are_uuids_of_version_7_that_tell_their_time(now: float) -> None:
+    found = uuid.UUID(new_id(now))
+
+    assert found.version == 7
+    assert found.variant == uuid.RFC_4122
+    assert str(found) == new_id(now)[:13] + str(found)[13:]
+    assert found.int >> 80 == int(now * 1000)
+
+
+@given(times, times)
+def test_ids_sort_by_time(one: float, other: float) -> None:
+    first, second = sorted((one, other))
+    if int(first * 1000) < int(second * 1000):
+        assert new_id(first) < new_id(second)
+
+
+def test_ids_of_one_moment_differ() -> None:
+    assert len({new_id(1_795_446_000.0) for _ in range(1_000)}) == 1_000
+
+
+def test_the_table_has_every_state_and_no_way_out_of_an_end() -> None:
+    assert set(TRANSITIONS) == set(State)
+    assert all(not TRANSITIONS[state] for state in ENDED)
+    assert {state for state in State if not TRANSITIONS[state]} == ENDED
+    assert all(state not in TRANSITIONS[state] for state in State)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-1_000, 1_000) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(max_size=5), json_values, max_size=5))
+def test_a_fingerprint_is_the_same_for_any_order(value: dict[str, object]) -> None:
+    turned = dict(reversed(list(value.items())))
+
+    assert fingerprint(value) == fingerprint(turned)
+    assert fingerprint(value) != fingerprint({**value, "more": 1} if "more" not in value else {"x": 1, "y": value})
+
+
+def test_requests_for_the_same_thing_have_the_same_dedupe() -> None:
+    one = Request(Kind.SYNC, "pdfs", {"database": "pdfs", "create_missing": True})
+    same = Request(Kind.SYNC, "pdfs", {"create_missing": True, "database": "pdfs"})
+    narrower = Request(Kind.SYNC, "pdfs", {"database": "pdfs", "create_missing": False})
+    others = [
+        Request(Kind.SYNC, "other", {"database": "other", "create_missing": True}),
+        Request(Kind.SETUP, None, {"databases": None, "bidirectional": True}),
+        Request(Kind.SETUP, None, {"databases": ["pdfs"], "bidirectional": True}),
+    ]
+
+    assert one.dedupe == same.dedupe == narrower.dedupe
+    assert one.breadth == same.breadth > narrower.breadth
+    assert len({one.dedupe, *(other.dedupe for other in others)}) == 4
+
+
+def test_one_operation_a_database_at_a_time() -> None:
+    make = itertools.product(["pdfs", "other"], [True, False])
+    locks = [Request(Kind.SYNC, name, {"create_missing": create}).lock for name, create in make]
+
+    assert locks == ["database:pdfs", "database:pdfs", "database:other", "database:other"]
+    assert Request(Kind.SETUP, None, {}).lock == "setup"
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "elapsed", "wanted"),
+    [
+        (None, 10, 5.0, None),
+        (0, 10, 5.0, None),
+        (5, None, 5.0, None),
+        (5, 10, 0.0, None),
+        (5, 10, 5.0, 5.0),
+        (10, 10, 5.0, 0.0),
+    ],
+)
+def test_eta_is_unknown_or_at_the_pace_so_far(
+    done: int | None, total: int | None, elapsed: float, wanted: float | None
+) -> None:
+    assert eta(done, total, elapsed) == wanted
+
+
+@given(st.integers(1, 10**9), st.integers(0, 10**9), st.floats(0.001, 10**6))
+def test_eta_is_never_negative_and_ends_at_zero(done: int, total: int, elapsed: float) -> None:
+    left = eta(done, total, elapsed)
+
+    assert left is not None
+    assert left >= 0
+    if total <= done:
+        assert left == 0

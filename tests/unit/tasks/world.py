@@ -1,0 +1,113 @@
+"""A worker's parts on fakeredis, with what is published in the test's hands. Nothing is patched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import fakeredis
+from celery import Celery
+
+from config.settings import Settings, build
+from tasks.jobs import Job, Kind, Request, fingerprint
+from tasks.lookup import Lookup
+from tasks.observations import Observations
+from tasks.publish import Publisher
+from tasks.redis import StoreUnavailable
+from tasks.store import JobStore
+from tasks.submit import Jobs
+from tasks.wiring import Parts
+
+PASSWORD = "hunter2-secret"
+NOW = 1_795_446_000.0
+
+
+def settings(**more: Any) -> Settings:
+    values = {
+        "couchdb_url": "a=http://a.test:5984",
+        "replication_nodes": "b=http://b.test:5984,c=http://c.test:5984",
+        "couchdb_user": "admin",
+        "couchdb_password": PASSWORD,
+    }
+    return build({**values, **more})
+
+
+def sync(database: str = "pdfs", *, create_missing: bool = True) -> Request:
+    return Request(Kind.SYNC, database, {"database": database, "create_missing": create_missing})
+
+
+@dataclass(frozen=True)
+class Another(Request):
+    """A request that needs its database for itself, as a sync does, but is equal to no other."""
+
+    @property
+    def dedupe(self) -> str:
+        return f"another:{fingerprint(self.params)}"
+
+
+class FakePublisher(Publisher):
+    """Remembers what would have been put on the queues. `away`: the broker does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__(Celery(broker="memory://", set_as_current=False))
+        self.sent: list[str] = []
+        self.looks: list[tuple[str, str]] = []
+        self.depths: dict[str, int] = {}
+        self.away = False
+        self.on_job: Callable[[str], None] = lambda job_id: None
+
+    def job(self, job_id: str, request: Request) -> None:
+        if self.away:
+            raise StoreUnavailable("the queue does not take messages")
+        self.sent.append(job_id)
+        self.on_job(job_id)
+
+    def look(self, database: str, box: str) -> None:
+        if self.away:
+            raise StoreUnavailable("the queue does not take messages")
+        self.looks.append((database, box))
+
+    def depth(self, queue: str) -> int:
+        return self.depths.get(queue, 0)
+
+
+@dataclass
+class World:
+    settings: Settings = field(default_factory=settings)
+    lease_seconds: float = 15.0
+    max_attempts: int = 3
+
+    def __post_init__(self) -> None:
+        self.redis = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
+        self.publisher = FakePublisher()
+        self.store = JobStore(
+            self.redis, result_ttl=3_600, lease_seconds=self.lease_seconds, max_attempts=self.max_attempts
+        )
+        self.seen = Observations(self.redis)
+        self.jobs = Jobs(self.store, self.publisher.job)
+        self.lookup = Lookup(self.seen, self.publisher.look)
+
+    @property
+    def parts(self) -> Parts:
+        return Parts(
+            settings=self.settings,
+            redis=self.redis,
+            celery=self.publisher._app,
+            publisher=self.publisher,
+            store=self.store,
+            jobs=self.jobs,
+            seen=self.seen,
+            lookup=self.lookup,
+        )
+
+    def queued(self, request: Request | None = None) -> str:
+        """A job on the queue; what was published for it is forgotten."""
+        job_id = self.jobs.submit(request or sync()).job.id
+        self.publisher.sent.clear()
+        return job_id
+
+    def job(self, job_id: str) -> Job:
+        found = self.store.get(job_id)
+        assert found is not None
+        return found

@@ -1,0 +1,295 @@
+"""What only a real connection can show: how requests' errors become ours, and what is never done."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import socket
+import ssl
+import struct
+import threading
+import traceback
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from embedded.ports import any_free
+from tests import builders
+from tests.unit.worker.couch import http_server
+from tests.unit.worker.couch.http_server import OK, answering, head, serving
+from worker.core.errors import BadAnswer, BadRequest, TimedOut, TlsRefused, Unreachable
+from worker.couch.client import CouchClient
+from worker.couch.transport import Answer, RequestsTransport, Timeouts, Tls
+
+AUTHORIZATION = "Basic YWRtaW46aHVudGVyMi1zZWNyZXQ="
+NOBODY = "http://user:hunter2-secret@127.0.0.1"
+
+
+def send(url: str, *, tls: Tls = Tls(), read: float = 5, transport: RequestsTransport | None = None) -> Answer:
+    headers = {"Authorization": AUTHORIZATION, "Accept": "application/json"}
+    transport = transport or RequestsTransport(tls)
+    return transport.send("GET", url, headers=headers, body=None, timeouts=Timeouts(2, read))
+
+
+def test_a_good_answer_comes_as_it_is() -> None:
+    seen: list[bytes] = []
+    with serving(answering(OK, seen)) as server:
+        answer = send(server.url() + "/pdfs")
+
+    assert (answer.status, answer.body) == (200, b'{"ok":true}')
+    assert AUTHORIZATION.encode() in seen[0]
+
+
+def test_a_status_is_not_an_exception() -> None:
+    with serving(answering(b"HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\n{}")) as server:
+        assert send(server.url()).status == 500
+
+
+def test_a_compressed_answer_is_read() -> None:
+    body = gzip.compress(b'{"ok":true}')
+    with serving(answering(_answer(body, "Content-Encoding: gzip"))) as server:
+        assert send(server.url()).body == b'{"ok":true}'
+
+
+def test_connections_are_used_again() -> None:
+    transport = RequestsTransport()
+    with serving(answering(OK)) as server:
+        for _ in range(5):
+            send(server.url(), transport=transport)
+
+        assert server.connections == 1
+
+
+def test_no_redirect_is_followed() -> None:
+    seen: list[bytes] = []
+    with serving(answering(OK, seen)) as elsewhere:
+        moved = f"HTTP/1.1 301 Moved\r\nLocation: {elsewhere.url()}/\r\nContent-Length: 0\r\n\r\n".encode()
+        with serving(answering(moved)) as server:
+            assert send(server.url()).status == 301
+            with pytest.raises(BadAnswer):
+                CouchClient(builders.node("a", server.url()), RequestsTransport()).get("pdfs")
+
+    assert seen == []
+
+
+def test_the_environment_decides_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login other password other\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{any_free()}")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{any_free()}")
+    seen: list[bytes] = []
+
+    with serving(answering(OK, seen)) as server:
+        RequestsTransport().send("GET", server.url(), headers={}, body=None, timeouts=Timeouts(2, 5))
+
+    assert b"Authorization" not in seen[0]
+
+
+# --- what can go wrong
+
+
+def test_a_refused_connection() -> None:
+    with pytest.raises(Unreachable, match="connection refused"):
+        send(f"http://127.0.0.1:{any_free()}")
+
+
+def test_a_host_nobody_knows() -> None:
+    with pytest.raises(Unreachable):
+        send("http://no-such-host.invalid:5984")
+
+
+def test_a_connection_that_is_closed_without_an_answer() -> None:
+    def behave(connection: socket.socket) -> None:
+        head(connection)
+
+    with serving(behave) as server, pytest.raises(Unreachable, match=r"closed the connection|reset"):
+        send(server.url())
+
+
+def test_a_connection_that_is_reset() -> None:
+    def behave(connection: socket.socket) -> None:
+        head(connection)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with serving(behave) as server, pytest.raises(Unreachable, match="reset"):
+        send(server.url())
+
+
+def test_an_answer_that_stops_in_the_middle() -> None:
+    def behave(connection: socket.socket) -> None:
+        head(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+
+    with serving(behave) as server, pytest.raises(Unreachable):
+        send(server.url())
+
+
+def test_no_answer_in_time() -> None:
+    over = threading.Event()
+
+    def behave(connection: socket.socket) -> None:
+        head(connection)
+        over.wait(10)
+
+    with serving(behave) as server:
+        with pytest.raises(TimedOut):
+            send(server.url(), read=0.1)
+        over.set()
+
+
+def test_an_answer_that_gets_stuck_in_the_middle() -> None:
+    over = threading.Event()
+
+    def behave(connection: socket.socket) -> None:
+        head(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+        over.wait(10)
+
+    with serving(behave) as server:
+        with pytest.raises(TimedOut):
+            send(server.url(), read=0.1)
+        over.set()
+
+
+def test_an_answer_that_is_not_compressed_as_it_says() -> None:
+    with serving(answering(_answer(b"not gzip", "Content-Encoding: gzip"))) as server, pytest.raises(BadAnswer):
+        send(server.url())
+
+
+def test_a_session_is_good_again_after_a_failure() -> None:
+    transport = RequestsTransport()
+    failing = threading.Event()
+    failing.set()
+
+    def behave(connection: socket.socket) -> None:
+        if head(connection) and not failing.is_set():
+            connection.sendall(OK)
+
+    with serving(behave) as server:
+        with pytest.raises(Unreachable):
+            send(server.url(), transport=transport)
+        failing.clear()
+        assert send(server.url(), transport=transport).status == 200
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/", "http:///nothing"])
+def test_a_url_that_is_none(url: str) -> None:
+    with pytest.raises((BadAnswer, Unreachable)):
+        send(url)
+
+
+def test_no_error_tells_the_credentials() -> None:
+    with pytest.raises(Unreachable) as caught:
+        send(f"{NOBODY}:{any_free()}/pdfs")
+
+    told = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+    assert "hunter2" not in told
+    assert AUTHORIZATION not in told
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None  # the library's exception holds the request, with its headers
+
+
+# --- paths
+
+
+@pytest.mark.parametrize("identity", ["a/b", "a%2Fb", "a+b", "a b", "ü", "a?b", "%2e%2e", "...", ".a"])
+def test_a_segment_arrives_as_it_was_sent(identity: str) -> None:
+    seen: list[bytes] = []
+    with serving(answering(OK, seen)) as server:
+        CouchClient(builders.node("a", server.url()), RequestsTransport()).get("pdfs", identity)
+
+    assert _path(seen[0]) == ["pdfs", identity]
+
+
+@pytest.mark.parametrize("identity", ["..", "."])
+def test_dots_do_not_leave_their_place(identity: str) -> None:
+    """HTTP libraries resolve them, whatever the encoding: DELETE /pdfs/. would be for the database itself."""
+    seen: list[bytes] = []
+    with serving(answering(OK, seen)) as server:
+        client = CouchClient(builders.node("a", server.url()), RequestsTransport())
+        with pytest.raises(BadRequest):
+            client.delete("pdfs", identity)
+
+    assert seen == []
+
+
+# --- TLS
+
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return http_server.make_certificate(tmp_path_factory.mktemp("tls"), "localhost")
+
+
+@needs_openssl
+def test_a_certificate_nobody_vouches_for_is_refused_and_the_remedy_named(certificate: tuple[Path, Path]) -> None:
+    with serving(answering(OK), http_server.tls_context(*certificate)) as server, pytest.raises(TlsRefused) as error:
+        send(server.url("https", "localhost"))
+
+    assert "COUCHDB_CA_BUNDLE" in error.value.detail
+    assert "self" in error.value.detail
+    assert AUTHORIZATION not in "".join(traceback.format_exception(error.value))
+
+
+@needs_openssl
+def test_a_ca_bundle_makes_it_good(certificate: tuple[Path, Path]) -> None:
+    with serving(answering(OK), http_server.tls_context(*certificate)) as server:
+        assert send(server.url("https", "localhost"), tls=Tls(ca_bundle=certificate[0])).status == 200
+
+
+@needs_openssl
+def test_a_certificate_for_another_host_is_refused(tmp_path: Path) -> None:
+    other = http_server.make_certificate(tmp_path, "other.test")
+
+    with serving(answering(OK), http_server.tls_context(*other)) as server, pytest.raises(TlsRefused) as error:
+        send(server.url("https", "localhost"), tls=Tls(ca_bundle=other[0]))
+
+    assert "host" in error.value.detail
+
+
+@needs_openssl
+def test_a_client_certificate_is_shown_where_it_is_asked_for(certificate: tuple[Path, Path]) -> None:
+    context = http_server.tls_context(*certificate)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(certificate[0])
+
+    with serving(answering(OK), context) as server:
+        url = server.url("https", "localhost")
+        ours = Tls(certificate[0], client_cert=certificate[0], client_key=certificate[1])
+        assert send(url, tls=ours).status == 200
+        # an alert, or just the end of the connection: that is for the other side's TLS library to choose
+        with pytest.raises((TlsRefused, Unreachable), match="COUCHDB_CLIENT_CERT"):
+            send(url, tls=Tls(ca_bundle=certificate[0]))
+
+
+@needs_openssl
+def test_plain_http_behind_an_https_url_is_refused(certificate: tuple[Path, Path]) -> None:
+    def behave(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    with serving(behave) as server, pytest.raises(TlsRefused):
+        send(server.url("https", "localhost"), tls=Tls(ca_bundle=certificate[0]))
+
+
+def test_a_tls_hand_shake_that_is_broken_off_may_be_tried_again() -> None:
+    """A node that is just going down does this: nothing is wrong with its certificate."""
+
+    def behave(connection: socket.socket) -> None:
+        connection.recv(65_536)
+
+    with serving(behave) as server, pytest.raises(Unreachable):
+        send(server.url("https"))
+
+
+def _answer(body: bytes, *headers: str) -> bytes:
+    lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _path(request: bytes) -> list[str]:
+    return [unquote(part) for part in request.split(b" ")[1].decode().split("?")[0].split("/")[1:]]

@@ -1,0 +1,172 @@
+"""Setup where not all is well, and the parts it shares with sync."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import builders
+from tests.builders import Listener, fake_cluster
+from worker.core.errors import Cancelled, MixedNodeKinds, NotEnoughNodes, ServerFault, Unreachable
+from worker.core.topology import Topology
+from worker.couch.cluster import Cluster
+from worker.ops.ensure import same_security
+from worker.ops.setup import SetupResult, Wanted, mode, setup
+
+
+def run(cluster: Cluster, *names: str, **wanted: Any) -> SetupResult:
+    options: dict[str, Any] = {"bidirectional": True, "topology": Topology.MESH, "continuous": True, **wanted}
+    return setup(cluster, Wanted(databases=names or None, **options), Listener())
+
+
+def test_without_names_all_that_the_globs_select() -> None:
+    couch, cluster = fake_cluster("a", "b")
+    for name in ("pdfs", "pdfs-old", "categories"):
+        couch["a"].create(name)
+    couch["b"].create("only-b")
+
+    result = run(cluster, include=["*"], exclude=["*-old"])
+
+    assert list(result.databases) == ["categories", "only-b", "pdfs"]
+    assert "_users" not in result.databases
+    assert "pdfs-old" not in couch["b"].databases
+
+
+def test_a_node_that_is_away_is_skipped_and_named_and_set_up_later() -> None:
+    couch, cluster = fake_cluster("a", "b", "c")
+    couch["b"].fail("refused")
+
+    first = run(cluster, "pdfs")
+    couch["b"].heal()
+    second = run(cluster, "pdfs")
+
+    assert first.nodes == ["a", "c"]
+    assert list(first.skipped) == ["b"]
+    assert second.databases["pdfs"].created_on == ["b"]
+    # links are planned over all nodes: those that others pull from the missing one wait for it
+    assert sorted(first.databases["pdfs"].links["created"]) == ["a -> c", "b -> a", "b -> c", "c -> a"]
+    assert sorted(first.databases["pdfs"].links["not_written"]) == ["a -> b", "c -> b"]
+    assert sorted(second.databases["pdfs"].links["created"]) == ["a -> b", "c -> b"]
+    assert sorted(second.databases["pdfs"].links["unchanged"]) == ["a -> c", "b -> a", "b -> c", "c -> a"]
+
+
+def test_too_few_nodes() -> None:
+    couch, cluster = fake_cluster("a", "b")
+    couch["a"].fail("401")
+    with pytest.raises(NotEnoughNodes):
+        run(cluster, "pdfs")
+    assert "pdfs" not in couch["b"].databases
+
+    couch["b"].fail("refused")
+    with pytest.raises(Unreachable):
+        run(cluster, "pdfs")
+
+
+def test_mixed_kinds_are_refused() -> None:
+    couch, _ = fake_cluster("a", "b")
+    couch["b"].standin = True
+
+    with pytest.raises(MixedNodeKinds):
+        run(builders.cluster(couch, [builders.node("a"), builders.node("b")]), "pdfs")
+    assert "pdfs" not in couch["a"].databases
+
+
+def test_security_is_made_the_same_where_the_database_was_already() -> None:
+    couch, cluster = fake_cluster("a", "b", "c")
+    databases = builders.databases(cluster, "pdfs")
+    databases["a"].set_security({"members": {"names": ["ann"], "roles": []}})
+
+    report = run(cluster, "pdfs").databases["pdfs"]
+
+    assert (report.security.copied_to, report.security.differs_on) == (["b", "c"], [])
+    assert couch["c"].databases["pdfs"].security == {"members": {"names": ["ann"], "roles": []}}
+
+
+def test_security_that_somebody_made_is_never_overwritten() -> None:
+    couch, cluster = fake_cluster("a", "b", "c")
+    databases = builders.databases(cluster, "pdfs")
+    databases["b"].set_security({"members": {"names": ["ann"], "roles": []}})
+    databases["c"].set_security({"members": {"names": ["bob"], "roles": []}})
+
+    report = run(cluster, "pdfs").databases["pdfs"]
+
+    assert (report.security.copied_to, report.security.differs_on) == (["a"], ["c"])
+    assert couch["c"].databases["pdfs"].security["members"]["names"] == ["bob"]
+    assert run(cluster, "pdfs").as_json()["changed"] is False
+
+
+def test_links_are_not_made_where_they_are_not_wanted() -> None:
+    _, cluster = fake_cluster("a", "b")
+
+    result = run(cluster, "pdfs", continuous=False)
+
+    assert result.mode == "off"
+    assert result.databases["pdfs"].links == {}
+    assert result.databases["pdfs"].created_on == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("continuous", "scheduler", "wanted"),
+    [(True, True, "continuous"), (True, False, "periodic-pass"), (False, True, "off"), (False, False, "off")],
+)
+def test_the_mode_in_force(continuous: bool, scheduler: bool, wanted: str) -> None:
+    assert mode(continuous=continuous, scheduler=scheduler) == wanted
+
+
+def test_a_step_that_fails_fails_setup_with_the_node() -> None:
+    couch, cluster = fake_cluster("a", "b")
+    couch["b"].fail("500", path="pdfs")
+
+    with pytest.raises(ServerFault) as error:
+        run(cluster, "pdfs")
+    assert error.value.node == "b"
+
+
+def test_setup_can_be_stopped_between_two_batches() -> None:
+    couch, cluster = fake_cluster("a", "b")
+    names = [f"db-{i:02}" for i in range(20)]
+    stopping = Listener(lambda listener: Cancelled() if len(couch["a"].databases) > 4 else None)
+
+    with pytest.raises(Cancelled):
+        setup(cluster, Wanted(names, True, Topology.MESH, True), stopping)
+
+    assert 0 < sum(name in couch["a"].databases for name in names) < len(names)
+    assert stopping.told[0][0] == "look"
+    assert stopping.told[1] == ("setup", 0, 20, "databases")
+
+
+def test_the_result_tells_what_changed() -> None:
+    _, cluster = fake_cluster("a", "b")
+
+    told = [run(cluster, "pdfs").as_json() for _ in range(2)]
+
+    assert [row["changed"] for row in told] == [True, False]
+    assert told[1]["databases"]["pdfs"]["already_on"] == ["a", "b"]
+
+
+lists = st.lists(st.sampled_from(["ann", "bob", "readers"]), unique=True)
+members = st.fixed_dictionaries({"names": lists, "roles": lists})
+
+
+@given(members, members, st.randoms())
+def test_securities_are_equal_whatever_the_order(admins: dict[str, Any], others: dict[str, Any], chance: Any) -> None:
+    security = {"admins": admins, "members": others}
+    shuffled = {
+        part: {key: chance.sample(names, len(names)) for key, names in value.items()}
+        for part, value in security.items()
+    }
+
+    assert same_security(security, shuffled)
+    assert not same_security(security, {**security, "admins": {**admins, "names": [*admins["names"], "eve"]}})
+
+
+def test_a_security_without_empty_lists_is_the_same() -> None:
+    assert same_security({"members": {"names": [], "roles": ["_admin"]}}, {"members": {"roles": ["_admin"]}})
+
+
+def test_a_security_with_fields_of_others_is_compared_too() -> None:
+    """CouchDB keeps whatever object it is given beside admins and members."""
+    assert same_security({"limits": {"per_hour": 5}}, {"limits": {"per_hour": 5}})
