@@ -22,6 +22,8 @@ its id, `claim` for its nonce, and the others for the state they would make. Job
 marked as due in `due:queued`, so that the reaper finds them where the list of ids got lost.
 
 Times are those of the callers' clocks; machines need to agree within a few seconds (NTP).
+
+One long file, because the scripts share a prelude and are only right together.
 """
 
 from __future__ import annotations
