@@ -1,0 +1,164 @@
+"""Every password and token is marked, much is done and much goes wrong, and then all that was left is searched.
+
+Searched are all logs (of the nodes that the tests started too), every key in Redis and its file, every answer
+of the API, every command line on the machine, and what the processes wrote into their working folder.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import redis
+
+from embedded.ports import any_free
+from tests.system.conftest import Fresh
+from tests.system.couch import Couch
+from tests.system.harness import Api, System, wait_until
+
+pytestmark = pytest.mark.system
+
+TOKEN = f"token-{secrets.token_hex(16)}"
+WRONG_TOKEN = f"wrong-token-{secrets.token_hex(16)}"
+REDIS_PASSWORD = f"redis-secret-{secrets.token_hex(8)}"
+FLOWER_PASSWORD = f"flower-secret-{secrets.token_hex(8)}"
+
+
+@pytest.fixture
+def marked(mortals: list[Couch], tmp_path: Path) -> Iterator[System]:
+    admin = mortals[0]
+    # one node with its credentials in its URL, the others with those of COUCHDB_USER; links get theirs by name
+    settings = {
+        "COUCHDB_USER": admin.user,
+        "COUCHDB_PASSWORD": admin.password,
+        "REPLICATION_USER": admin.user,
+        "REPLICATION_PASSWORD": admin.password,
+        "CONTINUOUS_REPLICATION": "true",
+        "REPLICATION_RETRY_SECONDS": "1",
+        "API_TOKENS": f"{TOKEN},another-{TOKEN}",
+        "FLOWER_BASIC_AUTH": f"flower:{FLOWER_PASSWORD}",
+        "FLOWER_PORT": str(any_free()),
+        "COUCHDB_TIMEOUT": "4",
+        "JOB_MAX_ATTEMPTS": "1",
+    }
+    with System(mortals, tmp_path / "marked", settings) as made:
+        plain = [f"{name}=http://127.0.0.1:{made.doors[name].port}" for name in ("replica1", "replica2")]
+        made.settings["REPLICATION_NODES"] = ",".join(
+            f"{url}|http://127.0.0.1:{made.peer_roads[url.partition('=')[0]].port}" for url in plain
+        )
+        with redis.Redis.from_url(made.redis.url) as client:
+            client.config_set("requirepass", REDIS_PASSWORD)
+        made.settings["REDIS_URL"] = made.redis.url.replace("//", f"//:{REDIS_PASSWORD}@")
+        made.start("worker", "control", "beat", "api", "flower")
+        yield made
+
+
+def markers(nodes: list[Couch]) -> dict[str, str]:
+    found = {
+        "the API token": TOKEN,
+        "the wrong API token": WRONG_TOKEN,
+        "Redis' password": REDIS_PASSWORD,
+        "Flower's password": FLOWER_PASSWORD,
+        "a node's password": nodes[0].password,
+    }
+    pair = f"{nodes[0].user}:{nodes[0].password}".encode()
+    # without the last characters, which depend on what follows
+    return found | {"a Basic header": base64.b64encode(pair).decode()[:-4], "an escaped password": quote(pair)}
+
+
+def test_no_secret_is_left_anywhere(marked: System, mortals: list[Couch], fresh: Fresh) -> None:
+    database = live_through_much(marked, mortals, fresh)
+
+    places: dict[str, str] = {f"log of {name}": log for name, log in logs(marked, mortals)}
+    places |= {f"answer: {text.splitlines()[0]}": text for text in marked.api.answers}
+    places |= in_redis(marked)
+    places["command lines"] = command_lines()
+    places |= {f"file {path.name}": text_of(path) for path in marked.folder.iterdir() if path.is_file()}
+
+    found = [f"{what} in {where}" for where, text in places.items() for what in leaks(text, markers(mortals))]
+    assert found == []
+    # the search does find what is there: the name of the database, in every kind of place that may hold it
+    names = [where for where, text in places.items() if leaks(text, {"the database": database})]
+    for kind in ("log of worker", "answer: POST", "Redis key nbr:job:", "Redis' file"):
+        assert any(where.startswith(kind) for where in names), f"{kind} was not searched"
+
+
+def live_through_much(system: System, nodes: list[Couch], fresh: Fresh) -> str:
+    """Successes, and every kind of failure that likes to tell of a URL, for one database; returns its name."""
+    api, database = system.api, fresh(prefix="secret-", on=nodes[:1])
+    nodes[0].fill(database, 5)
+    assert api.sync(database, wait=True).json()["state"] == "succeeded"
+    assert api.setup(database=database, wait=True).json()["state"] == "succeeded"
+    for path in ("/api/health", "/api/nodes", "/api/jobs", "/openapi.json"):
+        assert api.get(path).status_code == 200
+    for what in ("status", "health", "info"):
+        assert api.get(f"/api/replication/{what}").status_code == 200
+    with Api(api.url, WRONG_TOKEN) as stranger:
+        assert stranger.get("/api/jobs").status_code == 401
+        api.answers += stranger.answers
+    api.sync("No Such Name")
+    api.sync("nobody-has-this")
+    # a peer that does not answer, while we still reach it: the node's own replicator tells of it
+    system.peer_roads["replica1"].refuse()
+    broken = api.sync(database, wait=True, headers={"Prefer": "wait=60"}).json()
+    assert broken["state"] in {"failed", "succeeded"}
+    system.peer_roads["replica1"].accept()
+    # CouchDB goes on for a while with connections that it thinks are good
+    wait_until(lambda: api.sync(database, wait=True).json()["state"] == "succeeded", "the peer is reached again")
+    # a node that is gone, and all but one gone
+    nodes[2].kill()
+    assert api.sync(database, wait=True).json()["state"] == "succeeded"
+    nodes[1].kill()
+    assert api.sync(database, wait=True).json()["state"] == "failed"
+    wait_until(lambda: api.get("/api/replication/health").json()["status"] == "degraded", "it is seen")
+    api.get("/api/nodes")
+    api.get(f"/api/jobs?database={database}")
+    return database
+
+
+def logs(system: System, nodes: list[Couch]) -> Iterator[tuple[str, str]]:
+    for name in system.processes:
+        yield name, text_of(system.folder / f"{name}.log")
+    yield "redis", text_of(system.redis.folder / "redis.log")
+    for node in nodes:
+        assert node.embedded is not None
+        yield node.name, text_of(node.embedded.log)
+
+
+def text_of(path: Path) -> str:
+    return path.read_bytes().decode("latin-1") if path.exists() else ""
+
+
+def in_redis(system: System) -> dict[str, str]:
+    with system.store() as store:
+        found = {f"Redis key {key}": f"{key} {whole(store, key)}" for key in store.scan_iter()}
+    found["Redis' file"] = "".join(text_of(path) for path in system.redis.folder.glob("appendonly*"))
+    return found
+
+
+def whole(store: redis.Redis, key: str) -> str:
+    read: dict[str, Any] = {
+        "string": store.get,
+        "hash": store.hgetall,
+        "list": lambda name: store.lrange(name, 0, -1),
+        "set": store.smembers,
+        "zset": lambda name: store.zrange(name, 0, -1),
+    }
+    value = read[str(store.type(key))](key)
+    return json.dumps(sorted(value) if isinstance(value, set) else value)
+
+
+def command_lines() -> str:
+    listed = subprocess.run(["ps", "-A", "-ww", "-o", "args"], capture_output=True, text=True, check=True, timeout=10)
+    return listed.stdout
+
+
+def leaks(text: str, wanted: dict[str, str]) -> list[str]:
+    return [what for what, secret in wanted.items() if secret in text]
