@@ -45,8 +45,10 @@ def links(sweep: Sweep | None, database: str | None) -> list[LinkBody]:
 
 
 def cluster(settings: Settings, sweep: Sweep | None, now: float) -> ClusterState:
-    """The sweep's verdict, while it is recent: an hour-old "healthy" is not knowledge."""
+    """The sweep's verdict, while it is recent and of these nodes: an hour-old "healthy" is not knowledge."""
     if sweep is None or now - sweep["observed_at"] > stale_after(settings):
+        return ClusterState.UNKNOWN
+    if {(node["name"], node["url"]) for node in sweep["nodes"]} != {(node.name, node.url) for node in settings.nodes}:
         return ClusterState.UNKNOWN
     return ClusterState(sweep["cluster"])
 

@@ -47,7 +47,12 @@ class Settings(BaseModel):
 
     # --- the nodes
     # repr=False here and on REPLICATION_NODES: both may have been written with credentials in them
-    couchdb_url: str = Field("", repr=False, description="The primary node: `url`, `name=url` or `name=url|peer_url`.")
+    couchdb_url: str = Field(
+        "",
+        repr=False,  # may be written with credentials in it
+        description="The primary node: `url`, `name=url` or `name=url|peer_url`. A user and password in a url are "
+        "taken out of it, and used for that node instead of COUCHDB_USER.",
+    )
     couchdb_user: str = Field("", description="Server admin on the nodes, the same on all of them.")
     couchdb_password: SecretStr = Field(SecretStr(""), description="Its password (or COUCHDB_PASSWORD_FILE).")
     replication_nodes: str = Field(
@@ -107,7 +112,9 @@ class Settings(BaseModel):
         "sha256:<hex digest of the token>. Empty: no token is asked for, and only loopback is allowed.",
     )
     api_allowed_hosts: str = Field(
-        "", description="Host header values to accept besides loopback names and API_HOST, comma-separated."
+        "",
+        description="Host names, without port, under which callers reach the API, comma-separated, besides "
+        "loopback names and API_HOST. Needed where API_HOST is 0.0.0.0: other names are answered 421.",
     )
     api_max_body_bytes: int = Field(1_048_576, ge=1_024, description="Largest request body, in bytes.")
     api_threads: int = Field(32, ge=4, le=512, description="Requests that the API process serves at once.")
@@ -229,6 +236,8 @@ class Settings(BaseModel):
                 f"API_HOST={self.api_host} would let the network in without asking for a token: "
                 "set API_TOKENS, or listen on 127.0.0.1"
             )
+        if self.api_port == self.flower_port != 0:
+            raise ValueError(f"API_PORT and FLOWER_PORT are both {self.api_port}: each needs its own")
         if self.flower_host not in LOOPBACK_HOSTS and ":" not in self.flower_basic_auth.get_secret_value():
             raise ValueError(
                 f"FLOWER_HOST={self.flower_host} would show Flower to the network: "
@@ -243,7 +252,10 @@ def load(environ: dict[str, str] | None = None, env_file: Path | None = None) ->
     Raises SettingsError, which names the variables at fault.
     """
     environ = dict(os.environ) if environ is None else environ
-    env_file = env_file or Path(environ.get("NBR_ENV_FILE") or ".env")
+    named = environ.get("NBR_ENV_FILE")
+    env_file = env_file or Path(named or ".env")
+    if named and not env_file.exists():
+        raise SettingsError(f"NBR_ENV_FILE: there is no file {named}")
     merged: dict[str, str | None] = {**(dotenv_values(env_file) if env_file.is_file() else {}), **environ}
     values: dict[str, Any] = {}
     for name, model_field in Settings.model_fields.items():

@@ -8,16 +8,19 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import warnings
+
+from celery.platforms import SecurityWarning
 
 from config.celery import CONTROL_CONCURRENCY, CONTROL_QUEUE, JOB_QUEUES
-from config.logs import configure
+from config.logs import configure, get
 from config.settings import Settings, SettingsError, current
 from tasks.app import register
 from tasks.wiring import build
-from worker.core.errors import MixedNodeKinds
+from worker.core.errors import MixedNodeKinds, SameNodeTwice
 from worker.core.redact import scrub
 from worker.couch.cluster import Cluster
-from worker.ops.look import refuse_mixed_kinds
+from worker.ops.look import refuse_unfit_nodes
 
 USAGE = "usage: python -m tasks worker | control | beat | flower | celery ARGUMENTS"
 
@@ -55,14 +58,17 @@ def main(argv: list[str]) -> int:
         print(f"cannot start: {error}", file=sys.stderr)
         return 2
     configure(settings, scrub)
+    # said twice at every start as root; the container runs as another user, and a laptop's root knows
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     if process == "flower" and settings.flower_basic_auth.get_secret_value():
         # by environment, because a command line can be read by every user of the machine
         os.environ["FLOWER_BASIC_AUTH"] = settings.flower_basic_auth.get_secret_value()
     cluster = Cluster.from_settings(settings)
-    if process in {"worker", "control"}:
+    if process == "control":
         try:
-            refuse_mixed_kinds(cluster)
-        except MixedNodeKinds as error:
+            for name, why in refuse_unfit_nodes(cluster).items():
+                get(__name__).warning("node cannot be used", node=name, reason=why)
+        except (MixedNodeKinds, SameNodeTwice) as error:
             print(f"cannot start: {error.detail}", file=sys.stderr)
             return 2
     app = register(parts, cluster)

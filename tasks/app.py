@@ -13,6 +13,7 @@ from typing import Any
 
 from celery import Celery, signals
 
+from config.celery import CONTROL_QUEUE
 from config.logs import configure, get
 from tasks import health, replication
 from tasks.locks import alone, take_slot
@@ -42,7 +43,7 @@ def register(parts: Parts, cluster: Cluster) -> Celery:
     _scheduled(app, parts, "sweep", lambda: health.run_sweep(parts, cluster))
     _scheduled(app, parts, "reap", lambda: health.run_reap(parts))
     _scheduled(app, parts, "drift", lambda: replication.run_drift(parts, cluster))
-    _live(app, parts, stopping)
+    _live(app, parts, cluster, stopping)
     return app
 
 
@@ -73,7 +74,7 @@ def _scheduled(app: Celery, parts: Parts, name: str, body: Callable[[], None]) -
     app.task(name=name, shared=False)(run)
 
 
-def _live(app: Celery, parts: Parts, stopping: threading.Event) -> None:
+def _live(app: Celery, parts: Parts, cluster: Cluster, stopping: threading.Event) -> None:
     """Logs, heartbeats and the order to stop."""
 
     def set_up_logs(**_: Any) -> None:
@@ -81,6 +82,9 @@ def _live(app: Celery, parts: Parts, stopping: threading.Event) -> None:
 
     def begin(sender: Any, **_: Any) -> None:
         threading.Thread(target=_heartbeat, args=(parts, sender.hostname, stopping), daemon=True).start()
+        if CONTROL_QUEUE in app.amqp.queues.consume_from:
+            # now, and not an interval later: what an earlier run saw may be of other nodes
+            threading.Thread(target=_first_sweep, args=(parts, cluster), daemon=True).start()
 
     def stop(**_: Any) -> None:
         stopping.set()
@@ -89,6 +93,13 @@ def _live(app: Celery, parts: Parts, stopping: threading.Event) -> None:
     signals.setup_logging.connect(set_up_logs, weak=False)
     signals.worker_ready.connect(begin, weak=False)
     signals.worker_shutting_down.connect(stop, weak=False)
+
+
+def _first_sweep(parts: Parts, cluster: Cluster) -> None:
+    try:
+        health.run_sweep(parts, cluster)
+    except StoreUnavailable as error:
+        log.warning("first sweep skipped: Redis is away", error=str(error))
 
 
 def _heartbeat(parts: Parts, name: str, stopping: threading.Event) -> None:

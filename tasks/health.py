@@ -5,14 +5,16 @@ from __future__ import annotations
 import queue
 import time
 from collections import Counter
+from functools import partial
 from itertools import permutations
 from typing import Any
 
 from config.logs import get
 from tasks.jobs import Kind
 from tasks.wiring import Parts
-from worker.core.health import Bounds, NodeState, Verdict, judge
+from worker.core.health import Bounds, ClusterState, NodeState, Verdict, judge
 from worker.core.health import cluster as cluster_state
+from worker.core.names import selected
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
 from worker.ops.parallel import start
@@ -20,6 +22,7 @@ from worker.ops.setup import mode as replication_mode
 from worker.ops.sweep import NodeSeen, sweep
 
 log = get(__name__)
+BROKEN_LINKS = frozenset({"crashing", "failed", "error"})  # CouchDB's words for a link that does not carry changes
 LOOK_PATIENCE = 1.5  # seconds; the API waits for two
 LOST_AFTER = 10.0  # seconds after which a job nobody claimed is put on the queue again, where that is empty
 LOST_AFTER_BEHIND_OTHERS = 60.0  # the same where messages wait: its own is most likely one of them
@@ -32,13 +35,14 @@ def run_sweep(parts: Parts, cluster: Cluster) -> None:
     earlier = parts.seen.sweep() or {}
     verdicts = _verdicts(parts, earlier, seen, now)
     mode, reason = _mode(parts, seen)
+    links = _links(parts, seen, mode, now)
     record = {
         "observed_at": now,
-        "cluster": cluster_state(verdict.state for verdict in verdicts.values()).value,
+        "cluster": _cluster(verdicts, links).value,
         "mode": mode,
         "mode_reason": reason,
         "nodes": [_node(cluster, verdicts[name], node, now) for name, node in seen.items()],
-        "links": _links(parts, seen, mode, now),
+        "links": links,
     }
     databases = _databases(seen)
     parts.seen.save_sweep(record, databases)
@@ -59,8 +63,16 @@ def _verdicts(parts: Parts, earlier: dict[str, Any], seen: dict[str, NodeSeen], 
         )
         verdicts[name] = judge(known, node.look, now, bounds)
         if known is None or known.state is not verdicts[name].state:
-            log.info("node state", node=name, state=verdicts[name].state.value, reason=verdicts[name].reason)
+            tell = log.info if verdicts[name].state is NodeState.HEALTHY else log.warning
+            tell("node state", node=name, state=verdicts[name].state.value, reason=verdicts[name].reason)
     return verdicts
+
+
+def _cluster(verdicts: dict[str, Verdict], links: list[dict[str, Any]]) -> ClusterState:
+    """Of the nodes, and where all of them are well of the links between them."""
+    state = cluster_state(verdict.state for verdict in verdicts.values())
+    broken = any(link["state"] in BROKEN_LINKS for link in links)
+    return ClusterState.DEGRADED if broken and state is ClusterState.HEALTHY else state
 
 
 def _mode(parts: Parts, seen: dict[str, NodeSeen]) -> tuple[str, str]:
@@ -99,18 +111,21 @@ def _node(cluster: Cluster, verdict: Verdict, node: NodeSeen, now: float) -> dic
 
 def _links(parts: Parts, seen: dict[str, NodeSeen], mode: str, now: float) -> list[dict[str, Any]]:
     if mode != "periodic-pass":
-        return [{**link, "observed_at": now} for node in seen.values() for link in node.links or []]
+        ours = [link for node in seen.values() for link in node.links or []]
+        chosen = partial(selected, include=parts.settings.include, exclude=parts.settings.exclude)
+        return [{**link, "observed_at": now} for link in ours if chosen(link["database"])]
     found = parts.seen.last_pass()
     if found is None:
         return []
     states = [(found["changed"], "behind", None), (found["in_step"], "in-step", 0)]
+    away = {name for name, node in seen.items() if not node.look.ok}
     return [
         {
             "database": database,
             "source": source,
             "target": target,
-            "state": state,
-            "lag": lag,
+            "state": "unknown" if away & {source, target} else state,
+            "lag": None if away & {source, target} else lag,
             "last_error": None,
             "observed_at": found["observed_at"],
         }

@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from tasks.health import run_sweep
 from tasks.jobs import Job, Kind, Request
 from tasks.redis import StoreUnavailable
 from tasks.runner import Work
@@ -41,7 +42,10 @@ def run_setup(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dic
         include=settings.include,
         exclude=settings.exclude,
     )
-    return setup(cluster, wanted, control).as_json()
+    result = setup(cluster, wanted, control)
+    with suppress(StoreUnavailable):  # what was made is to be seen now, not after the next sweep
+        run_sweep(parts, cluster)
+    return result.as_json()
 
 
 def nothing_to_abandon(cluster: Cluster, job: Job) -> list[str]:

@@ -75,6 +75,7 @@ end
 local function finish(id, data, from, to, now, ttl)
   move(id, from, to)
   redis.call('HSET', job_key(id), 'finished_at', now)
+  if to == 'succeeded' then redis.call('HDEL', job_key(id), 'progress') end
   redis.call('ZREM', P .. 'due:queued', id)
   redis.call('ZADD', P .. 'due:ended', now + ttl, id)
   redis.call('PERSIST', job_key(id))

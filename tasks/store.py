@@ -219,6 +219,7 @@ class JobStore:
         (so that a caller can give up, or keep a connection alive). Ends at once where there is no such job."""
         with translated(), self._redis.pubsub(ignore_subscribe_messages=True) as listener:
             listener.subscribe(f"{PREFIX}events:{job_id}")
+            listener.get_message(timeout=poll_seconds)  # Redis' word that it is so
             # subscribed first, then read: a change in between is seen twice rather than missed
             while True:
                 job = self.get(job_id)
@@ -241,8 +242,6 @@ class JobStore:
 
 
 def _changed(listener: Any, seconds: float) -> bool:
-    # get_message answers None for a subscription's own confirmation too: that is not a quiet spell, but
-    # one needless look costs less than telling them apart
     return listener.get_message(timeout=seconds) is not None
 
 

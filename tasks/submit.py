@@ -37,7 +37,7 @@ class JobEnded(Exception):
     """The job is over: there is nothing to cancel."""
 
     def __init__(self, job: Job) -> None:
-        super().__init__(f"job {job.id} has already {job.state.value}")
+        super().__init__(f"job {job.id} is over: {job.state.value}")
         self.job = job
 
 

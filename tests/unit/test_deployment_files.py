@@ -171,10 +171,13 @@ def test_health_check_hears_beat_by_what_it_schedules() -> None:
 
 
 def test_health_check_fails_where_nothing_listens() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))  # bound but not listening: refused
+    with socket.socket() as free, socket.socket() as other:
+        for held in (free, other):
+            held.bind(("127.0.0.1", 0))  # bound but not listening: refused
         port = free.getsockname()[1]
-        settings = build({"api_port": port, "flower_port": port, "redis_url": f"redis://127.0.0.1:{port}/0"})
+        settings = build(
+            {"api_port": port, "flower_port": other.getsockname()[1], "redis_url": f"redis://127.0.0.1:{port}/0"}
+        )
         for process in PROCFILE:
             assert healthcheck().trouble(process, settings, 0.0), process
 

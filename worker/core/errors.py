@@ -21,6 +21,7 @@
         ├── InvalidName          a database name that CouchDB would refuse
         ├── Unsupported          this kind of node cannot do that
         ├── MixedNodeKinds       CouchDB and stand-ins in one cluster
+        ├── SameNodeTwice        two configured nodes are one server
         ├── OneNodeOnly          no second node is configured
         └── DocumentsRefused     a target skipped documents, or lacks some that replication has confirmed
 
@@ -125,6 +126,10 @@ class Unsupported(Permanent):
 
 class MixedNodeKinds(Permanent):
     slug = "mixed-node-kinds"
+
+
+class SameNodeTwice(Permanent):
+    slug = "same-node-twice"
 
 
 class OneNodeOnly(Permanent):

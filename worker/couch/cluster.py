@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from config.nodes import NodeSetting
 from config.settings import Settings
-from worker.core.errors import MixedNodeKinds
+from worker.core.errors import MixedNodeKinds, SameNodeTwice
 from worker.core.model import Credentials, Node
 from worker.couch.client import CouchClient
 from worker.couch.server import Server
@@ -33,13 +33,21 @@ class Cluster:
     def names(self) -> list[str]:
         return list(self.servers)
 
-    def refuse_mixed_kinds(self, names: Sequence[str]) -> None:
-        """Raise MixedNodeKinds where these (reachable) nodes are of different kinds: CouchDB's replicator and
-        a stand-in garble each other's attachments."""
-        kinds = {name: self[name].capabilities().kind for name in names}
-        if len(set(kinds.values())) > 1:
-            listed = ", ".join(f"{name} is {kind.value}" for name, kind in kinds.items())
+    def refuse_unfit(self, names: Sequence[str]) -> None:
+        """Raise MixedNodeKinds where these (reachable) nodes are of different kinds: CouchDB's replicator and a
+        stand-in garble each other's attachments. Raise SameNodeTwice where two of them are one server."""
+        known = {name: self[name].capabilities() for name in names}
+        if len({capabilities.kind for capabilities in known.values()}) > 1:
+            listed = ", ".join(f"{name} is {capabilities.kind.value}" for name, capabilities in known.items())
             raise MixedNodeKinds(f"all nodes must be of one kind, but {listed}: change REPLICATION_NODES")
+        first: dict[str, str] = {}
+        for name, capabilities in known.items():
+            twin = first.setdefault(capabilities.uuid or name, name)
+            if twin != name:
+                raise SameNodeTwice(
+                    f"{twin} and {name} are the same server (or one is a copy with the other's [couchdb] uuid): "
+                    "list each node once, and give each its own uuid"
+                )
 
 
 def _node(node: NodeSetting, settings: Settings) -> Node:

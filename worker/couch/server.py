@@ -25,6 +25,7 @@ from worker.couch.client import CouchClient
 
 ASK_TIMEOUT = 5.0  # seconds; these answers cost a server nothing
 FAILURE_SHARED = 2.0  # seconds
+HOLD_OFF = 120.0  # seconds; fewer than five looks in the 300 s that CouchDB remembers failures
 DBS_INFO_BATCH = 100  # names a call, CouchDB's [chttpd] max_db_number_for_dbs_info_req
 
 
@@ -35,6 +36,7 @@ class Server:
         self.client = client
         self._capabilities: Capabilities | None = None
         self._failure: tuple[TimedOut, float] | None = None
+        self._refused: tuple[str, float] | None = None
         self._asking = threading.Lock()
 
     @property
@@ -47,6 +49,17 @@ class Server:
     def forget(self) -> None:
         """Ask for the capabilities again next time: the node was away."""
         self._capabilities = None
+
+    def refused(self) -> str | None:
+        """Why this server does not take our password, for a while after it said so: asking on and on with a wrong
+        one locks the right one out, for everybody (CouchDB: five failures, then up to 300 s)."""
+        if self._refused is None or time.monotonic() >= self._refused[1]:
+            return None
+        return self._refused[0]
+
+    def hold_off(self, why: str) -> None:
+        """The password was refused: let the sweep rest."""
+        self._refused = (why, time.monotonic() + HOLD_OFF)
 
     def capabilities(self) -> Capabilities:
         """Raises what the server failed with. A time-out is shared for a moment, so that twenty jobs that ask a

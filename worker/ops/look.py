@@ -57,7 +57,7 @@ def look(cluster: Cluster, database: str, control: Control) -> Participants:
             found.missing.append(name)
         else:
             found.infos[name], found.security[name] = outcome.value
-    cluster.refuse_mixed_kinds(found.answering)
+    cluster.refuse_unfit(found.answering)
     return found
 
 
@@ -108,7 +108,11 @@ def _named(skipped: dict[str, str]) -> str:
     return ", ".join(f"{name} ({why})" for name, why in skipped.items())
 
 
-def refuse_mixed_kinds(cluster: Cluster) -> None:
-    """Raises MixedNodeKinds as far as the nodes that answer now tell; for a process that starts."""
-    kinds = each(cluster.names, lambda name: cluster[name].capabilities().kind)
-    cluster.refuse_mixed_kinds([name for name, outcome in kinds.items() if outcome.error is None])
+def refuse_unfit_nodes(cluster: Cluster) -> dict[str, str]:
+    """Look once at all nodes, for a process that starts. Returns node -> why it cannot be used now.
+
+    Raises MixedNodeKinds and SameNodeTwice, as far as the nodes that answer tell.
+    """
+    looks = each(cluster.names, lambda name: cluster[name].capabilities())
+    cluster.refuse_unfit([name for name, outcome in looks.items() if outcome.error is None])
+    return {name: reason(outcome.error) for name, outcome in looks.items() if outcome.error is not None}

@@ -96,7 +96,7 @@ def setup(cluster: Cluster, wanted: Wanted, control: Control) -> SetupResult:
     names = list(known)
     if not names:
         raise Unreachable("no node answers: " + ", ".join(f"{name} ({why})" for name, why in skipped.items()))
-    cluster.refuse_mixed_kinds(names)
+    cluster.refuse_unfit(names)
     require_two(cluster, names, skipped)
     chosen = _chosen(wanted, known)
     linked = wanted.continuous and all(cluster[name].capabilities().scheduler for name in names)

@@ -7,12 +7,14 @@ Each node has its own time-outs, so a hung one costs the sweep one time-out, how
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.core.errors import ReplicationError, ServerFault, Unsupported
+from worker.core.errors import LockedOut, ReplicationError, ServerFault, Unauthorized, Unsupported
 from worker.core.health import Look
 from worker.core.names import parse_replication_document_id
+from worker.core.redact import scrub
 from worker.couch.cluster import Cluster
 from worker.couch.replicator import Replicator
 from worker.ops.look import reason
@@ -41,6 +43,8 @@ def sweep(cluster: Cluster, timeout: float) -> dict[str, NodeSeen]:
 
 def _look(cluster: Cluster, name: str, timeout: float) -> NodeSeen:
     server = cluster[name]
+    if held := server.refused():
+        return NodeSeen(Look(name, ok=False, reason=held))
     began = time.monotonic()
     try:
         said = server.welcome(tries=1, read_timeout=timeout)
@@ -50,13 +54,15 @@ def _look(cluster: Cluster, name: str, timeout: float) -> NodeSeen:
             raise ServerFault("in maintenance mode", node=name)
     except ReplicationError as error:
         server.forget()
+        if isinstance(error, Unauthorized | LockedOut):
+            server.hold_off(reason(error))
         return NodeSeen(Look(name, ok=False, reason=reason(error)))
     seen = NodeSeen(
         Look(
             name,
             ok=True,
             latency_ms=round(latency, 1),
-            version=str(said.get("version") or "") or None,
+            version=_version(said),
             uuid=capabilities.uuid,
             kind=capabilities.kind.value,
         ),
@@ -70,6 +76,12 @@ def _look(cluster: Cluster, name: str, timeout: float) -> NodeSeen:
         # the node is there, but does not tell everything: say what is missing instead of guessing
         seen.errors.append(reason(error))
     return seen
+
+
+def _version(said: Mapping[str, Any]) -> str | None:
+    version = str(said.get("version") or "") or None
+    # a stand-in's number is not CouchDB's
+    return f"express-pouchdb {version}" if version and "express-pouchdb" in said else version
 
 
 def _links(replicator: Replicator, timeout: float) -> list[dict[str, Any]]:
@@ -92,7 +104,7 @@ def _links(replicator: Replicator, timeout: float) -> list[dict[str, Any]]:
                 "target": target,
                 "state": document.get("state"),
                 "lag": None,  # changes_pending is not lag (it is null on an idle link and stale on a waiting one)
-                "last_error": info.get("error"),
+                "last_error": scrub(str(info["error"])) if info.get("error") else None,
             }
         )
     return found

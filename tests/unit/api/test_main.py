@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 def test_a_start_that_cannot_be_names_the_variable(variable: str, value: str) -> None:
     env = {
         "PATH": os.environ["PATH"],
-        "NBR_ENV_FILE": "/nowhere",
+        "NBR_ENV_FILE": "/dev/null",
         "REDIS_URL": "redis://127.0.0.1:1/0",
         variable: value,
     }

@@ -394,3 +394,13 @@ def test_secrets_has_no_empty_one_which_would_mask_everything() -> None:
 def test_every_secret_setting_is_covered_by_the_tests_above() -> None:
     fields = {name.upper() for name, field in Settings.model_fields.items() if field.annotation is SecretStr}
     assert fields <= SECRET_SETTINGS.keys()
+
+
+def test_a_named_file_that_is_not_there_is_no_silent_default(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="NBR_ENV_FILE"):
+        load(environ={"NBR_ENV_FILE": str(tmp_path / "typo")})
+
+
+def test_two_servers_on_one_port_are_refused() -> None:
+    with pytest.raises(SettingsError, match="API_PORT and FLOWER_PORT"):
+        build({"api_port": 5555})

@@ -12,6 +12,7 @@ from tests import builders
 from tests.builders import Listener
 from tests.fakes.couchdb import FakeCouch
 from tests.unit.tasks.world import PASSWORD, World, settings, sync
+from worker.core.health import ClusterState, NodeState, Verdict
 from worker.couch.cluster import Cluster
 
 
@@ -271,3 +272,46 @@ def test_where_the_pass_is_not_in_force_it_does_nothing(
 
     assert world.publisher.sent == []
     assert world.seen.last_pass() is None
+
+
+def test_links_of_a_node_that_is_away_are_unknown_and_not_in_step(
+    world: World, couch: FakeCouch, passing: Cluster
+) -> None:
+    replication.run_drift(world.parts, passing)
+    couch["b"].fail("refused")
+
+    health.run_sweep(world.parts, passing)
+
+    for link in seen(world)["links"]:
+        if "b" in (link["source"], link["target"]):
+            assert (link["state"], link["lag"]) == ("unknown", None)
+        else:
+            assert link["state"] in {"in-step", "behind"}
+
+
+def test_a_link_that_carries_nothing_degrades_the_cluster() -> None:
+    assert health._cluster(verdicts(), []) is ClusterState.HEALTHY
+    for state in ("crashing", "failed", "error"):
+        assert health._cluster(verdicts(), [{"state": state}]) is ClusterState.DEGRADED
+    assert health._cluster(verdicts(), [{"state": "running"}, {"state": "pending"}]) is ClusterState.HEALTHY
+
+
+def verdicts() -> dict[str, Verdict]:
+    return {name: Verdict(name, NodeState.HEALTHY, 0, None, 0, 1) for name in "ab"}
+
+
+@pytest.mark.parametrize("how", ["401", "locked"])
+def test_a_password_that_is_refused_is_not_tried_at_every_sweep(
+    world: World, couch: FakeCouch, cluster: Cluster, how: str
+) -> None:
+    """Five failures lock the user out for everybody, the right password included."""
+    couch["b"].fail(how)
+    health.run_sweep(world.parts, cluster)
+    asked = len([request for request in couch.requests if request.node == "b"])
+
+    health.run_sweep(world.parts, cluster)
+
+    assert len([request for request in couch.requests if request.node == "b"]) == asked
+    told = next(node for node in seen(world)["nodes"] if node["name"] == "b")
+    assert told["failures"] == 2
+    assert told["reason"].startswith(("unauthorized", "locked-out"))

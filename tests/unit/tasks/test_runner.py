@@ -300,9 +300,12 @@ def test_progress_of_the_work_reaches_the_record() -> None:
     def body(control: Control) -> dict[str, Any]:
         control.report("gather", 1, 2, "pulls")
         assert wait_until(lambda: world.job(job_id).progress is not None, PATIENCE)
+        progress = world.job(job_id).progress
+        assert progress is not None
+        assert (progress.phase, progress.done, progress.total) == ("gather", 1, 2)
         return {}
 
-    progress = Bench(world, body).run(job_id).progress
+    job = Bench(world, body).run(job_id)
 
-    assert progress is not None
-    assert (progress.phase, progress.done, progress.total) == ("gather", 1, 2)
+    assert job.state is State.SUCCEEDED
+    assert job.progress is None, "a job that is done is not on its way"

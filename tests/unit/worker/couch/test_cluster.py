@@ -6,7 +6,7 @@ from config.settings import build
 from tests import builders
 from tests.builders import fake_cluster
 from tests.fakes.couchdb import FakeCouch
-from worker.core.errors import MixedNodeKinds
+from worker.core.errors import MixedNodeKinds, SameNodeTwice
 from worker.core.model import Credentials
 from worker.couch.cluster import Cluster
 
@@ -49,8 +49,17 @@ def test_mixed_kinds_are_refused_and_told_apart() -> None:
     couch["b"].standin = True
     cluster = builders.cluster(couch, [builders.node("a"), builders.node("b")])
 
-    cluster.refuse_mixed_kinds(["a"])
+    cluster.refuse_unfit(["a"])
     with pytest.raises(MixedNodeKinds) as error:
-        cluster.refuse_mixed_kinds(["a", "b"])
+        cluster.refuse_unfit(["a", "b"])
     assert "a is couchdb" in error.value.detail
     assert "b is stand-in" in error.value.detail
+
+
+def test_one_server_under_two_names_is_refused() -> None:
+    couch, _ = fake_cluster("a", "b")
+    cluster = builders.cluster(couch, [builders.node("a"), builders.node("b", couch["a"].url)])
+
+    with pytest.raises(SameNodeTwice) as error:
+        cluster.refuse_unfit(["a", "b"])
+    assert "a and b are the same server" in error.value.detail
