@@ -74,6 +74,7 @@ class SetupResult:
             "nodes": self.nodes,
             "skipped": [{"node": node, "reason": why} for node, why in self.skipped.items()],
             "mode": self.mode,
+            "complete": not self.skipped,
             "changed": any(report.changed for report in self.databases.values()),
             "databases": {
                 name: {
