@@ -25,7 +25,9 @@ from worker.couch.cluster import Cluster
 
 log = get(__name__)
 HEARTBEAT_EVERY = 5.0  # seconds
-LONGEST_SCHEDULED = 60.0  # seconds after which a scheduled task that hangs no longer keeps others out
+# Seconds after which a scheduled task that hangs, or whose process was killed, no longer keeps others out. Short for
+# the reaper: while nobody reaps, nobody takes over the jobs of a dead worker
+LONGEST = {"reap": 8.0, "sweep": 30.0, "drift": 60.0}
 
 
 def register(parts: Parts, cluster: Cluster) -> Celery:
@@ -65,7 +67,7 @@ def _scheduled(app: Celery, parts: Parts, name: str, body: Callable[[], None]) -
         try:
             if not take_slot(parts.redis, name, time.time(), interval):
                 return
-            with alone(parts.redis, name, LONGEST_SCHEDULED) as mine:
+            with alone(parts.redis, name, LONGEST[name]) as mine:
                 if mine:
                     body()
         except StoreUnavailable as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.conftest import REAL_COUCHDB, Fresh
+from tests.system.conftest import Fresh
 from tests.system.couch import Couch
 from tests.system.harness import System, wait_until
 
@@ -61,11 +61,6 @@ def test_a_running_job_is_cancelled_and_its_pulls_are_stopped(own: System, nodes
     assert len(nodes[0].leaves(database)) < 3_000
 
 
-@pytest.mark.xfail(
-    REAL_COUCHDB,
-    reason="worker/couch/replicator.py: cancel() waits 30 s for a CouchDB that waits for a hung source",
-    strict=True,
-)
 def test_a_running_job_is_cancelled_within_seconds_even_when_a_node_hangs(
     own: System, nodes: list[Couch], fresh: Fresh
 ) -> None:

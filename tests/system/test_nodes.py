@@ -5,7 +5,6 @@ The nodes are the test's own: COUCHDB_BIN's CouchDB, else stand-ins.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 
@@ -97,12 +96,6 @@ def test_a_node_that_is_down_before_is_skipped_with_the_reason(own: System, mort
     assert_same(database, [mortals[0], mortals[2]])
 
 
-@pytest.mark.xfail(
-    bool(os.environ.get("COUCHDB_BIN")),
-    reason="worker/ops/pulls.py: CouchDB's scheduler stands still for up to 30 s to cancel a pull whose source hangs, "
-    "and _left asks the silent node with the long time-out of an ordinary call",
-    strict=True,
-)
 def test_a_node_that_hangs_in_mid_sync_is_given_up_in_bounded_time(
     own: System, mortals: list[Couch], fresh: Fresh
 ) -> None:

@@ -15,6 +15,7 @@ from worker.couch.server import Server
 
 JOIN_EVERY = 15.0  # seconds one request waits for a pull before it is joined again
 ONE_REQUEST = 3_600.0  # seconds, for servers on which a pull cannot be joined
+CANCEL_WAIT = 5.0  # seconds; CouchDB answers up to 30 s later where the pull's source hangs, but it has been told
 PAGE = 200
 DATABASE = "_replicator"
 
@@ -74,7 +75,7 @@ class Replicator:
         if not self._server.capabilities().scheduler:
             raise Unsupported("this kind of node cannot stop a replication", node=self._server.node.name)
         try:
-            self._client.post("_replicate", json={**body, "cancel": True}, repeatable=True)
+            self._client.post("_replicate", json={**body, "cancel": True}, repeatable=True, read_timeout=CANCEL_WAIT)
         except NotFound:
             return False
         return True

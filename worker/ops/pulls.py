@@ -8,12 +8,12 @@ is given up, whatever its pull says.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from worker.core.errors import Cancelled, Interrupted, ReplicationError, Transient
+from worker.core.errors import Cancelled, Interrupted, ReplicationError, TimedOut, Transient
 from worker.core.model import Link, PullStats
 from worker.core.replication import database_url, pull_body
 from worker.couch.cluster import Cluster
@@ -22,6 +22,7 @@ from worker.couch.replicator import Orders, PullProgress, Replicator
 from worker.ops.control import Control
 from worker.ops.parallel import Outcome, each, start
 
+PAUSES = (0.2, 0.5)  # seconds before a broken pull is tried again
 TICK = 0.25  # seconds between two looks at the job's own state
 WATCH_EVERY = 1.0  # seconds between two looks at the nodes; a pull that is done sooner costs no extra request
 PROBE_TIMEOUT = 3.0
@@ -101,7 +102,8 @@ class _Run:
 
     def _orders(self, link: Link) -> Orders:
         if self._order is Orders.GO and link not in self._open:
-            return Orders.CANCEL  # one of its nodes was given up
+            # one of its nodes was given up
+            return Orders.LEAVE if isinstance(self._outcomes.lost.get(link.source), TimedOut) else Orders.CANCEL
         return self._order
 
     def _pull(self, link: Link) -> Pulled:
@@ -141,6 +143,9 @@ class _Run:
         self._cluster[name].forget()
         given_up = [link for link in self._open if name in (link.source, link.target)]
         self._open.difference_update(given_up)
+        if isinstance(why, TimedOut):
+            # to cancel a pull whose source hangs, CouchDB's scheduler stops all others for up to 30 s: leave it
+            return
         # the other end still answers, mostly: it should not go on trying
         cancel(self._cluster, [link for link in given_up if link.target != name])
 
@@ -156,15 +161,18 @@ class _Run:
         for name, error in errors.items():
             if self._silent[name] >= SILENT_PROBES:
                 self._lose(name, error)
-        self._report({link.target for link in self._open} - errors.keys())
+        self._report(errors.keys())
 
-    def _report(self, targets: set[str]) -> None:
+    def _report(self, silent: Set[str]) -> None:
+        """Nothing is asked of `silent` nodes: an ordinary call waits longer for them than a probe."""
         # a server without a scheduler, or one that fails just now, simply adds nothing to what is told
-        looks = each(sorted(targets), lambda name: Replicator(self._cluster[name]).progress())
+        targets = sorted({link.target for link in self._open} - silent)
+        looks = each(targets, lambda name: Replicator(self._cluster[name]).progress())
         seen: dict[tuple[str, str], PullProgress] = {}
         for look in looks.values():
             seen.update(look.value or {})
-        found = {link: progress for link in self._open if (progress := seen.get(self._urls(link)))}
+        asked = [link for link in self._open if link.source not in silent]
+        found = {link: progress for link in asked if (progress := seen.get(self._urls(link)))}
         pending = each(found, lambda link: self._left(link, found[link]))
         if found and all(left.value is not None for left in pending.values()):
             # the counters go on from earlier pulls of the same link: count from the first look
@@ -184,11 +192,12 @@ class _Run:
         return database_url(source, link.database), database_url(target, link.database)
 
 
-def retried(cluster: Cluster, links: Sequence[Link], phase: str, control: Control, tries: int = 3) -> Outcomes:
+def retried(cluster: Cluster, links: Sequence[Link], phase: str, control: Control) -> Outcomes:
     """`run`, with pulls that broke for no fault of their nodes tried again. Raises what a pull ended with
     when its tries are used up or its error is permanent."""
     whole = Outcomes()
     left: Sequence[Link] = links
+    tries = len(PAUSES) + 1
     for attempt in range(1, tries + 1):
         part = run(cluster, left, phase, control)
         whole.done.update(part.done)
@@ -201,4 +210,12 @@ def retried(cluster: Cluster, links: Sequence[Link], phase: str, control: Contro
         left = [link for link in part.failed if not {link.source, link.target} & whole.lost.keys()]
         if not left or whole.lost:
             break
+        # after a peer was away CouchDB goes on using its dead connections for a moment
+        _pause(PAUSES[attempt - 1], control)
     return whole
+
+
+def _pause(seconds: float, control: Control) -> None:
+    control.check()
+    time.sleep(seconds)
+    control.check()
