@@ -99,7 +99,9 @@ def _live(app: Celery, parts: Parts, cluster: Cluster, stopping: threading.Event
 
 def _first_sweep(parts: Parts, cluster: Cluster) -> None:
     try:
-        health.run_sweep(parts, cluster)
+        with alone(parts.redis, "sweep", LONGEST["sweep"]) as mine:
+            if mine:
+                health.run_sweep(parts, cluster)
     except StoreUnavailable as error:
         log.warning("first sweep skipped: Redis is away", error=str(error))
 

@@ -14,6 +14,7 @@ from tasks.jobs import Kind
 from tasks.wiring import Parts
 from worker.core.health import Bounds, ClusterState, NodeState, Verdict, judge
 from worker.core.health import cluster as cluster_state
+from worker.core.model import DatabaseInfo
 from worker.core.names import selected
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
@@ -147,7 +148,12 @@ def _databases(seen: dict[str, NodeSeen]) -> dict[str, list[str]] | None:
 
 def run_look(parts: Parts, cluster: Cluster, database: str, box: str) -> None:
     """Which nodes have this database now? For the API, which waits for the answer."""
-    outcomes = start(cluster.names, lambda name: Database(cluster[name], database).info(tries=1, read_timeout=1.0))
+
+    def ask(name: str) -> DatabaseInfo | None:
+        cluster[name].capabilities()  # which remembers a refused password, and does not send it again
+        return Database(cluster[name], database).info(tries=1, read_timeout=1.0)
+
+    outcomes = start(cluster.names, ask)
     unreached = set(cluster.names)
     found: list[str] = []
     pending, until = len(unreached), time.monotonic() + LOOK_PATIENCE

@@ -8,8 +8,10 @@ from typing import Any
 
 from tasks.health import run_sweep
 from tasks.jobs import Job, Kind, Request
+from tasks.locks import alone
 from tasks.redis import StoreUnavailable
 from tasks.runner import Work
+from tasks.submit import BeingMade
 from tasks.wiring import Parts
 from worker.core.topology import Topology
 from worker.couch.cluster import Cluster
@@ -43,8 +45,9 @@ def run_setup(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dic
         exclude=settings.exclude,
     )
     result = setup(cluster, wanted, control)
-    with suppress(StoreUnavailable):  # what was made is to be seen now, not after the next sweep
-        run_sweep(parts, cluster)
+    with suppress(StoreUnavailable), alone(parts.redis, "sweep", 30.0) as mine:
+        if mine:  # what was made is to be seen now, not after the next sweep
+            run_sweep(parts, cluster)
     return result.as_json()
 
 
@@ -70,4 +73,5 @@ def run_drift(parts: Parts, cluster: Cluster) -> None:
     drift = find_drift(cluster, sequences, parts.settings.include, parts.settings.exclude)
     parts.seen.save_pass({"changed": drift.changed, "in_step": drift.in_step, "observed_at": time.time()})
     for database in drift.changed:
-        parts.jobs.submit(sync_request(database, create_missing=False))
+        with suppress(BeingMade):  # an equal request is on its way; the next pass looks again
+            parts.jobs.submit(sync_request(database, create_missing=False))

@@ -13,11 +13,11 @@ from typing import Any
 from worker.core.errors import (
     BadAnswer,
     BadRequest,
+    LockedOut,
     NotFound,
     ReplicationError,
-    ServerFault,
     TimedOut,
-    Unreachable,
+    Unauthorized,
     Unsupported,
 )
 from worker.core.model import Capabilities, Node, NodeKind
@@ -35,8 +35,7 @@ class Server:
     def __init__(self, client: CouchClient) -> None:
         self.client = client
         self._capabilities: Capabilities | None = None
-        self._failure: tuple[TimedOut, float] | None = None
-        self._refused: tuple[str, float] | None = None
+        self._failure: tuple[ReplicationError, float] | None = None
         self._asking = threading.Lock()
 
     @property
@@ -50,35 +49,40 @@ class Server:
         """Ask for the capabilities again next time: the node was away."""
         self._capabilities = None
 
-    def refused(self) -> str | None:
-        """Why this server does not take our password, for a while after it said so: asking on and on with a wrong
-        one locks the right one out, for everybody (CouchDB: five failures, then up to 300 s)."""
-        if self._refused is None or time.monotonic() >= self._refused[1]:
-            return None
-        return self._refused[0]
-
-    def hold_off(self, why: str) -> None:
-        """The password was refused: let the sweep rest."""
-        self._refused = (why, time.monotonic() + HOLD_OFF)
+    def refused(self) -> ReplicationError | None:
+        """What this server said to our password, for a while after it said so: asking on and on with a wrong one
+        locks the right one out, for everybody (CouchDB: five failures, then up to 300 s)."""
+        return self._remembered(Unauthorized, LockedOut)
 
     def capabilities(self) -> Capabilities:
-        """Raises what the server failed with. A time-out is shared for a moment, so that twenty jobs that ask a
-        hung node wait for one and not for one after the other."""
+        """Raises what the server failed with. Some failures are shared for a while: a refused password (see
+        `refused`), and for a moment a time-out, so that twenty jobs that ask a hung node wait for one and not for
+        one after the other."""
         known = self._capabilities
         if known is not None:
             return known
         with self._asking:
             if self._capabilities is not None:
                 return self._capabilities
-            if self._failure is not None and time.monotonic() < self._failure[1]:
-                raise self._failure[0]
+            if failure := self._remembered(Unauthorized, LockedOut, TimedOut):
+                raise failure
             try:
                 found = self._ask()
             except TimedOut as error:
                 self._failure = (error, time.monotonic() + FAILURE_SHARED)
                 raise
+            except (Unauthorized, LockedOut) as error:
+                self._failure = (error, time.monotonic() + HOLD_OFF)
+                raise
             self._capabilities = found
             return found
+
+    def _remembered(self, *kinds: type[ReplicationError]) -> ReplicationError | None:
+        if self._failure is None or time.monotonic() >= self._failure[1] or not isinstance(self._failure[0], kinds):
+            return None
+        error = self._failure[0]
+        # a new one each time: threads that raise it write into it
+        return type(error)(error.detail, node=self.node.name)
 
     def welcome(self, *, tries: int = 3, read_timeout: float | None = None) -> dict[str, Any]:
         """`GET /`, which also proves that our credentials are taken. Raises BadAnswer where it is no CouchDB."""
@@ -155,8 +159,6 @@ class Server:
         except NotFound as error:
             # CouchDB in maintenance mode answers 404 as well, with another body
             return "maintenance" in error.detail
-        except (ServerFault, Unreachable):
-            raise
-        except ReplicationError:
+        except (BadRequest, Unsupported):
             return False
         return True

@@ -34,6 +34,7 @@ def find_drift(
 
     def ask(name: str) -> dict[str, str]:
         server = cluster[name]
+        server.capabilities()  # which remembers a refused password, and does not send it again
         wanted = [database for database in server.databases() if selected(database, include, exclude)]
         return server.sequences(wanted)
 

@@ -34,26 +34,37 @@ class Security:
 
 
 def share_security(
-    cluster: Cluster, database: str, found: Mapping[str, Mapping[str, Any]], made_now: Sequence[str] = ()
+    cluster: Cluster,
+    database: str,
+    found: Mapping[str, tuple[DatabaseInfo, Mapping[str, Any]]],
+    made_now: Sequence[str] = (),
 ) -> Security:
-    """Give nodes whose `_security` is that of a new database (and those in `made_now`) the one that somebody
-    made on another node.
+    """Give new databases the `_security` that somebody made for this one on another node.
 
     CouchDB does not replicate it, and a new database is open to server admins alone: clients that may read on
-    one node would be refused on the next. One that was made on purpose is never overwritten, whichever node it
-    is on: two that differ are for a person to settle. `found`: node -> its `_security`, in configured order.
+    one node would be refused on the next. New are those in `made_now`, and empty ones with the default (made by
+    an attempt that did not come so far). Everywhere else what is there was meant, a lock-down to the default
+    included: it is never overwritten, only told where it differs. `found`: node -> (info, `_security`), in
+    configured order.
     """
-    chosen = {
-        name: security
-        for name, security in found.items()
-        if not same_security(security, DEFAULT_SECURITY[cluster[name].capabilities().kind])
-    }
-    if not chosen:
+
+    def chosen(name: str) -> bool:
+        security = found[name][1]
+        default = DEFAULT_SECURITY[cluster[name].capabilities().kind]
+        # an empty one is never spread: on CouchDB 3 it opens the database to everybody
+        return bool(_plain(security)) and not same_security(security, default)
+
+    def new(name: str) -> bool:
+        info = found[name][0]
+        return not chosen(name) and info.doc_count == info.doc_del_count == 0
+
+    wanted = next((found[name][1] for name in found if chosen(name)), None)
+    if wanted is None:
         return Security([], [])
-    wanted = next(iter(chosen.values()))
-    fresh = [name for name in (*found, *made_now) if name not in chosen]
+    fresh = [*(name for name in found if new(name)), *made_now]
     values(each(fresh, lambda name: Database(cluster[name], database).set_security(wanted)))
-    return Security(fresh, [name for name, security in chosen.items() if not same_security(wanted, security)])
+    others = [name for name in found if name not in fresh]
+    return Security(fresh, [name for name in others if not same_security(wanted, found[name][1])])
 
 
 def same_security(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -37,11 +37,13 @@ class Pulled:
 
 @dataclass
 class Outcomes:
-    """What became of a set of pulls. `lost`: node -> why; its pulls are in neither of the other two."""
+    """What became of a set of pulls. `lost`: node -> why; its pulls are neither done nor failed, and `left` names
+    those of them that were not even cancelled."""
 
     done: dict[Link, Pulled] = field(default_factory=dict)
     failed: dict[Link, ReplicationError] = field(default_factory=dict)
     lost: dict[str, ReplicationError] = field(default_factory=dict)
+    left: list[Link] = field(default_factory=list)
 
 
 def body_of(cluster: Cluster, link: Link) -> dict[str, Any]:
@@ -145,6 +147,7 @@ class _Run:
         self._open.difference_update(given_up)
         if isinstance(why, TimedOut):
             # to cancel a pull whose source hangs, CouchDB's scheduler stops all others for up to 30 s: leave it
+            self._outcomes.left += given_up
             return
         # the other end still answers, mostly: it should not go on trying
         cancel(self._cluster, [link for link in given_up if link.target != name])
@@ -202,6 +205,7 @@ def retried(cluster: Cluster, links: Sequence[Link], phase: str, control: Contro
         part = run(cluster, left, phase, control)
         whole.done.update(part.done)
         whole.lost.update(part.lost)
+        whole.left += part.left
         for link, error in part.failed.items():
             if attempt == tries or not isinstance(error, Transient):
                 error.database = link.database

@@ -154,11 +154,17 @@ def _setup_one(
     report = DatabaseReport(already_on=has)
     made = values(each(lacks, lambda name: ensure.create(cluster, name, database, like)))
     report.created_on = [name for name, new in made.items() if new]
-    security = values(each(has, lambda name: Database(cluster[name], database).security()))
-    report.security = ensure.share_security(cluster, database, security, lacks)
+    looks = values(each(has, lambda name: _seen(Database(cluster[name], database))))
+    found = {name: look for name, look in looks.items() if look is not None}
+    report.security = ensure.share_security(cluster, database, found, report.created_on)
     if linked:
         report.links = _link(cluster, database, list(known), wanted)
     return report
+
+
+def _seen(database: Database) -> tuple[DatabaseInfo, dict[str, Any]] | None:
+    info = database.info()
+    return (info, database.security()) if info else None
 
 
 def _link(cluster: Cluster, database: str, answering: list[str], wanted: Wanted) -> dict[str, list[str]]:

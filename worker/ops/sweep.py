@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.core.errors import LockedOut, ReplicationError, ServerFault, Unauthorized, Unsupported
+from worker.core.errors import ReplicationError, ServerFault, Unsupported
 from worker.core.health import Look
 from worker.core.names import parse_replication_document_id
 from worker.core.redact import scrub
@@ -44,18 +44,16 @@ def sweep(cluster: Cluster, timeout: float) -> dict[str, NodeSeen]:
 def _look(cluster: Cluster, name: str, timeout: float) -> NodeSeen:
     server = cluster[name]
     if held := server.refused():
-        return NodeSeen(Look(name, ok=False, reason=held))
-    began = time.monotonic()
+        return NodeSeen(Look(name, ok=False, reason=reason(held)))
     try:
+        capabilities = server.capabilities()
+        began = time.monotonic()
         said = server.welcome(tries=1, read_timeout=timeout)
         latency = (time.monotonic() - began) * 1000
-        capabilities = server.capabilities()
         if not server.is_up(read_timeout=timeout):
             raise ServerFault("in maintenance mode", node=name)
     except ReplicationError as error:
         server.forget()
-        if isinstance(error, Unauthorized | LockedOut):
-            server.hold_off(reason(error))
         return NodeSeen(Look(name, ok=False, reason=reason(error)))
     seen = NodeSeen(
         Look(

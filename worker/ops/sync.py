@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from itertools import permutations
 from typing import NoReturn
 
-from worker.core.errors import DocumentsRefused, ReplicationError
+from worker.core.errors import Cancelled, DocumentsRefused, ReplicationError
 from worker.core.model import Link, PullStats
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
@@ -61,6 +61,9 @@ def sync(cluster: Cluster, database: str, control: Control, *, create_missing: b
             break
         except _NodeLost:
             names = [name for name in names if name not in result.skipped]
+        except Cancelled as cancelled:
+            left = [f"{link.source} -> {link.target}: left running, its node hangs" for link in result.left]
+            raise Cancelled([*cancelled.still_running, *left]) from None
     result.seconds = time.monotonic() - began
     if result.missing:
         _refuse(result)
@@ -87,8 +90,8 @@ def _prepare(cluster: Cluster, found: Participants, result: SyncResult, *, creat
             else:
                 ready.append(name)
         result.created_on = [name for name, outcome in outcomes.items() if outcome.value]
-    made = [name for name in ready if name in found.missing]
-    result.security = ensure.share_security(cluster, result.database, found.security, made)
+    known = {name: (found.infos[name], found.security[name]) for name in found.infos}
+    result.security = ensure.share_security(cluster, result.database, known, result.created_on)
     return [name for name in cluster.names if name in ready]
 
 
@@ -100,7 +103,6 @@ class _Rounds:
         self._result = result
         self._control = control
         self._checkpoints: dict[Link, str] = {}
-        self._refused: dict[Link, int] = {}
         hub, others = names[0], names[1:]
         result.hub, result.nodes = hub, list(names)
         self._inward = [Link(result.database, name, hub) for name in others]
@@ -126,11 +128,13 @@ class _Rounds:
         if not links:
             return 0
         outcomes = pulls.retried(self._cluster, links, phase, self._control)
+        self._result.left += outcomes.left
         written = 0
         for link, pulled in outcomes.done.items():
             stats = pulled.stats
             self._checkpoints[link] = stats.source_last_seq
-            self._refused[link] = max(stats.ever_refused, stats.doc_write_failures, self._refused.get(link, 0))
+            refused = self._result.refused
+            refused[link] = max(stats.ever_refused, stats.doc_write_failures, refused.get(link, 0))
             self._result.pulls.append(_told(link, phase, self._result.rounds, stats, pulled.seconds))
             written += stats.docs_written
         if outcomes.lost:
@@ -149,7 +153,7 @@ class _Rounds:
         return checked
 
     def _doubt(self, checked: Checked) -> None:
-        for link in doubtful(checked, self._refused):
+        for link in doubtful(checked, self._result.refused):
             self._control.report("compare")
             missing = find_missing(self._cluster, link, self._control)
             if missing.count:

@@ -28,7 +28,8 @@ class Pull:
 class SyncResult:
     """What a sync did. `lag`: link -> changes its target has not confirmed; `missing`: link -> documents its
     target confirmed and lacks; `sequences`: node -> update_seq read before the last check, so that equal ones
-    later mean that nothing has changed since."""
+    later mean that nothing has changed since; `refused`: link -> write failures in its whole history; `left`:
+    pulls of a node that hangs, left running there."""
 
     database: str
     hub: str = ""
@@ -41,6 +42,8 @@ class SyncResult:
     after: dict[str, int] = field(default_factory=dict)
     lag: dict[Link, int] = field(default_factory=dict)
     missing: dict[Link, Missing] = field(default_factory=dict)
+    refused: dict[Link, int] = field(default_factory=dict)
+    left: list[Link] = field(default_factory=list)
     sequences: dict[str, str] = field(default_factory=dict)
     rounds: int = 0
     seconds: float = 0.0
@@ -71,6 +74,11 @@ class SyncResult:
             "missing": [
                 {"source": link.source, "target": link.target, "documents": missing.count, "ids": missing.ids}
                 for link, missing in self.missing.items()
+            ],
+            "write_failures": [
+                {"source": link.source, "target": link.target, "documents": count}
+                for link, count in self.refused.items()
+                if count
             ],
             "rounds": self.rounds,
             "seconds": round(self.seconds, 3),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -315,3 +316,17 @@ def test_a_password_that_is_refused_is_not_tried_at_every_sweep(
     told = next(node for node in seen(world)["nodes"] if node["name"] == "b")
     assert told["failures"] == 2
     assert told["reason"].startswith(("unauthorized", "locked-out"))
+
+
+def test_the_pass_goes_on_where_an_equal_request_is_on_its_way(
+    world: World, couch: FakeCouch, passing: Cluster
+) -> None:
+    first = min(name for name in couch["a"].databases if name not in {"_users", "_replicator"})
+    world.store.create(replication.sync_request(first, create_missing=False), time.time())  # its API process died
+
+    replication.run_drift(world.parts, passing)
+
+    sent = [world.store.get(job_id) for job_id in world.publisher.sent]
+    databases = {job.database for job in sent if job}
+    assert first not in databases
+    assert databases, "the others are synced"

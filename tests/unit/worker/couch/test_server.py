@@ -60,8 +60,35 @@ def test_a_failing_node_does_not_look_incapable(
         server.capabilities()
 
     couch["a"].heal()
-    assert server.capabilities().scheduler
-    assert server.capabilities().dbs_info
+    again = builders.server(couch, server.node)  # this one rests for a while where its password was refused
+    assert again.capabilities().scheduler
+    assert again.capabilities().dbs_info
+
+
+@pytest.mark.parametrize(("how", "error"), [("401", Unauthorized), ("locked", LockedOut)])
+def test_a_refused_password_is_not_sent_again_for_a_while(
+    couch: FakeCouch, server: Server, how: str, error: type[Exception]
+) -> None:
+    couch["a"].fail(how)
+    with pytest.raises(error) as first:
+        server.capabilities()
+    asked = len(couch.requests)
+
+    server.forget()  # what a job does with a node that failed it
+    for _ in range(3):
+        with pytest.raises(error) as again:
+            server.capabilities()
+        assert again.value is not first.value
+        assert str(again.value) == str(first.value)
+
+    assert len(couch.requests) == asked
+
+
+def test_a_slow_up_is_no_missing_up(couch: FakeCouch, server: Server) -> None:
+    """Else a node in maintenance would take part: its 404 would pass for a server without /_up."""
+    couch["a"].fail("timeout", path="_up", times=1)
+    with pytest.raises(TimedOut):
+        server.capabilities()
 
 
 def test_a_time_out_is_shared_for_a_moment(couch: FakeCouch, server: Server) -> None:

@@ -13,8 +13,10 @@ from tests.builders import Listener, fake_cluster
 from worker.core.errors import Cancelled, MixedNodeKinds, NotEnoughNodes, ServerFault, Unreachable
 from worker.core.topology import Topology
 from worker.couch.cluster import Cluster
+from worker.ops.control import Unattended
 from worker.ops.ensure import same_security
 from worker.ops.setup import SetupResult, Wanted, mode, setup
+from worker.ops.sync import sync
 
 
 def run(cluster: Cluster, *names: str, **wanted: Any) -> SetupResult:
@@ -96,6 +98,32 @@ def test_security_that_somebody_made_is_never_overwritten() -> None:
     assert (report.security.copied_to, report.security.differs_on) == (["a"], ["c"])
     assert couch["c"].databases["pdfs"].security["members"]["names"] == ["bob"]
     assert run(cluster, "pdfs").as_json()["changed"] is False
+
+
+def test_a_database_that_was_locked_down_stays_so() -> None:
+    """With documents in it, the default of a new database was meant: nobody is let in again by a setup or a sync."""
+    couch, cluster = fake_cluster("a", "b")
+    databases = builders.databases(cluster, "pdfs")
+    databases["a"].set_security({"members": {"names": ["ann"], "roles": []}})
+    before = couch["b"].databases["pdfs"].security
+    for database in databases.values():
+        database.put({"_id": "one"})
+
+    report = run(cluster, "pdfs").databases["pdfs"]
+    result = sync(cluster, "pdfs", Unattended())
+
+    assert (report.security.copied_to, report.security.differs_on) == ([], ["b"])
+    assert (result.security.copied_to, result.security.differs_on) == ([], ["b"])
+    assert couch["b"].databases["pdfs"].security == before
+
+
+def test_an_open_database_is_never_spread() -> None:
+    couch, cluster = fake_cluster("a", "b")
+    databases = builders.databases(cluster, "pdfs")
+    databases["a"].set_security({})
+
+    assert run(cluster, "pdfs").databases["pdfs"].security.copied_to == []
+    assert couch["b"].databases["pdfs"].security
 
 
 def test_links_are_not_made_where_they_are_not_wanted() -> None:
