@@ -25,9 +25,6 @@ from worker.couch.cluster import Cluster
 
 log = get(__name__)
 HEARTBEAT_EVERY = 5.0  # seconds
-# Seconds after which a scheduled task that hangs, or whose process was killed, no longer keeps others out. Short for
-# the reaper: while nobody reaps, nobody takes over the jobs of a dead worker
-LONGEST = {"reap": 8.0, "sweep": 30.0, "drift": 60.0}
 
 
 def register(parts: Parts, cluster: Cluster) -> Celery:
@@ -67,7 +64,7 @@ def _scheduled(app: Celery, parts: Parts, name: str, body: Callable[[], None]) -
         try:
             if not take_slot(parts.redis, name, time.time(), interval):
                 return
-            with alone(parts.redis, name, LONGEST[name]) as mine:
+            with alone(parts.redis, name) as mine:
                 if mine:
                     body()
         except StoreUnavailable as error:
@@ -99,9 +96,7 @@ def _live(app: Celery, parts: Parts, cluster: Cluster, stopping: threading.Event
 
 def _first_sweep(parts: Parts, cluster: Cluster) -> None:
     try:
-        with alone(parts.redis, "sweep", LONGEST["sweep"]) as mine:
-            if mine:
-                health.run_sweep(parts, cluster)
+        health.sweep_now(parts, cluster)
     except StoreUnavailable as error:
         log.warning("first sweep skipped: Redis is away", error=str(error))
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from config.logs import get
 from tasks.jobs import Kind
+from tasks.locks import alone
 from tasks.wiring import Parts
 from worker.core.health import Bounds, ClusterState, NodeState, Verdict, judge
 from worker.core.health import cluster as cluster_state
@@ -49,6 +50,13 @@ def run_sweep(parts: Parts, cluster: Cluster) -> None:
     parts.seen.save_sweep(record, databases)
     if databases is not None and all(node.databases is not None for node in seen.values()):
         parts.seen.forget_syncs(set(parts.seen.syncs()) - databases.keys())
+
+
+def sweep_now(parts: Parts, cluster: Cluster) -> None:
+    """A sweep beside the schedule, unless one is under way: two at once would count one failure twice."""
+    with alone(parts.redis, "sweep") as mine:
+        if mine:
+            run_sweep(parts, cluster)
 
 
 def _verdicts(parts: Parts, earlier: dict[str, Any], seen: dict[str, NodeSeen], now: float) -> dict[str, Verdict]:

@@ -14,6 +14,9 @@ import redis
 
 from tasks.redis import translated
 
+# Seconds after which a scheduled task that hangs, or whose process was killed, no longer keeps others out. Short for
+# the reaper: while nobody reaps, nobody takes over the jobs of a dead worker
+LONGEST = {"reap": 8.0, "sweep": 30.0, "drift": 60.0}
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
@@ -25,11 +28,11 @@ def take_slot(client: redis.Redis, name: str, now: float, interval: float) -> bo
 
 
 @contextmanager
-def alone(client: redis.Redis, name: str, seconds: float) -> Iterator[bool]:
-    """Whether nobody else is inside; ours for at most `seconds`, whatever happens to us."""
+def alone(client: redis.Redis, name: str) -> Iterator[bool]:
+    """Whether nobody else is inside; ours for at most LONGEST seconds, whatever happens to us."""
     key, nonce = f"nbr:alone:{name}", uuid.uuid4().hex
     with translated():
-        mine = bool(client.set(key, nonce, nx=True, px=int(seconds * 1000)))
+        mine = bool(client.set(key, nonce, nx=True, px=int(LONGEST[name] * 1000)))
     try:
         yield mine
     finally:

@@ -6,9 +6,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from tasks.health import run_sweep
+from tasks.health import sweep_now
 from tasks.jobs import Job, Kind, Request
-from tasks.locks import alone
 from tasks.redis import StoreUnavailable
 from tasks.runner import Work
 from tasks.submit import BeingMade
@@ -45,9 +44,8 @@ def run_setup(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dic
         exclude=settings.exclude,
     )
     result = setup(cluster, wanted, control)
-    with suppress(StoreUnavailable), alone(parts.redis, "sweep", 30.0) as mine:
-        if mine:  # what was made is to be seen now, not after the next sweep
-            run_sweep(parts, cluster)
+    with suppress(StoreUnavailable):  # what was made is to be seen now, not after the next sweep
+        sweep_now(parts, cluster)
     return result.as_json()
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from embedded.nodes import EmbeddedNode, make
 from embedded.ports import any_free
+from embedded.redis import EmbeddedRedis
 from embedded.standin import StandinNode
 from tests.system.couch import Couch, drop_everywhere
 from tests.system.harness import Api, System
@@ -128,3 +129,12 @@ def system(nodes: list[Couch], tmp_path_factory: pytest.TempPathFactory) -> Iter
 @pytest.fixture
 def api(system: System) -> Api:
     return system.api
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    """A private redis-server, for tests of what runs on one machine."""
+    server = EmbeddedRedis(tmp_path / "redis")
+    server.start()
+    yield server
+    server.stop()

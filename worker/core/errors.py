@@ -18,7 +18,6 @@
         ├── TooLarge             413
         ├── BadRequest           any other 4xx: we asked wrongly
         ├── BadAnswer            not what CouchDB answers (a proxy's page, cut-off JSON)
-        ├── InvalidName          a database name that CouchDB would refuse
         ├── Unsupported          this kind of node cannot do that
         ├── MixedNodeKinds       CouchDB and stand-ins in one cluster
         ├── SameNodeTwice        two configured nodes are one server
@@ -114,10 +113,6 @@ class BadRequest(Permanent):
 
 class BadAnswer(Permanent):
     slug = "bad-answer"
-
-
-class InvalidName(Permanent):
-    slug = "invalid-name"
 
 
 class Unsupported(Permanent):

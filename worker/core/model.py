@@ -70,6 +70,9 @@ class Link:
     source: str
     target: str
 
+    def __str__(self) -> str:
+        return f"{self.source} -> {self.target}"
+
 
 @dataclass(frozen=True)
 class PullStats:

@@ -19,7 +19,6 @@ RULE = (
 PATTERN = r"^[a-z][a-z0-9_$()+/-]{0,237}$"
 _DATABASE = re.compile(PATTERN)
 _NODE = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
-NODE_RULE = "a node name has lowercase letters, digits and hyphens, at most 63 characters"
 _DOCUMENT_PREFIX = "nbr"
 
 

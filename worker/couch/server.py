@@ -49,22 +49,18 @@ class Server:
         """Ask for the capabilities again next time: the node was away."""
         self._capabilities = None
 
-    def refused(self) -> ReplicationError | None:
-        """What this server said to our password, for a while after it said so: asking on and on with a wrong one
-        locks the right one out, for everybody (CouchDB: five failures, then up to 300 s)."""
-        return self._remembered(Unauthorized, LockedOut)
-
     def capabilities(self) -> Capabilities:
-        """Raises what the server failed with. Some failures are shared for a while: a refused password (see
-        `refused`), and for a moment a time-out, so that twenty jobs that ask a hung node wait for one and not for
-        one after the other."""
+        """Raises what the server failed with. Some failures are remembered instead of asked for again. A refused
+        password for a while, because asking on and on with a wrong one locks the right one out, for everybody
+        (CouchDB: five failures, then up to 300 s). A time-out for a moment, so that twenty jobs that ask a hung
+        node wait for one and not for one after the other."""
         known = self._capabilities
         if known is not None:
             return known
         with self._asking:
             if self._capabilities is not None:
                 return self._capabilities
-            if failure := self._remembered(Unauthorized, LockedOut, TimedOut):
+            if failure := self._remembered():
                 raise failure
             try:
                 found = self._ask()
@@ -77,8 +73,8 @@ class Server:
             self._capabilities = found
             return found
 
-    def _remembered(self, *kinds: type[ReplicationError]) -> ReplicationError | None:
-        if self._failure is None or time.monotonic() >= self._failure[1] or not isinstance(self._failure[0], kinds):
+    def _remembered(self) -> ReplicationError | None:
+        if self._failure is None or time.monotonic() >= self._failure[1]:
             return None
         error = self._failure[0]
         # a new one each time: threads that raise it write into it

@@ -16,7 +16,7 @@ class Control(Protocol):
 
 
 class Unattended:
-    """Nobody listens and nobody interrupts: benchmarks, and operations that are too short to be told of."""
+    """Nobody listens and nobody interrupts: for a caller that just wants the operation done."""
 
     def report(self, phase: str, done: int | None = None, total: int | None = None, unit: str | None = None) -> None:
         pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from worker.core.errors import (
     NotEnoughNodes,
@@ -23,6 +23,7 @@ from worker.couch.server import Server
 from worker.ops.control import Control
 from worker.ops.parallel import Outcome, each, values
 
+Value = TypeVar("Value")
 LOOK_TIMEOUT = 10.0  # seconds a node has to say what it has; a hung one costs a job no more than that
 
 
@@ -46,17 +47,13 @@ def look(cluster: Cluster, database: str, control: Control) -> Participants:
 
     Raises MixedNodeKinds, and what all nodes failed with (Unauthorized, TlsRefused …).
     """
-    outcomes = each(cluster.names, lambda name: _ask(cluster[name], database), control)
-    refuse_common_failure(outcomes)
-    found = Participants()
-    for name, outcome in outcomes.items():
-        if outcome.error is not None:
-            found.skipped[name] = reason(outcome.error)
-            cluster[name].forget()
-        elif outcome.value is None:
+    answered, skipped = answers(cluster, each(cluster.names, lambda name: _ask(cluster[name], database), control))
+    found = Participants(skipped=skipped)
+    for name, answer in answered.items():
+        if answer is None:
             found.missing.append(name)
         else:
-            found.infos[name], found.security[name] = outcome.value
+            found.infos[name], found.security[name] = answer
     cluster.refuse_unfit(found.answering)
     return found
 
@@ -65,16 +62,27 @@ def _ask(server: Server, database: str) -> tuple[DatabaseInfo, dict[str, Any]] |
     server.capabilities()
     if not server.is_up(read_timeout=LOOK_TIMEOUT):
         raise ServerFault("in maintenance mode", node=server.node.name)
-    there = Database(server, database)
-    info = there.info(tries=2, read_timeout=LOOK_TIMEOUT)
-    return (info, there.security()) if info else None
+    return describe(Database(server, database), tries=2, read_timeout=LOOK_TIMEOUT)
 
 
-def refuse_common_failure(outcomes: Mapping[str, Outcome[str, Any]]) -> None:
-    """Raise the nodes' error where every node failed, and permanently: skipping them all would only hide it."""
-    errors = [outcome.error for outcome in outcomes.values()]
-    if errors and all(isinstance(error, Permanent) for error in errors):
-        raise next(error for error in errors if error is not None)
+def describe(database: Database, **options: Any) -> tuple[DatabaseInfo, dict[str, Any]] | None:
+    """Its figures and its `_security`; None where there is no such database. `options` are those of `info`."""
+    info = database.info(**options)
+    return (info, database.security()) if info else None
+
+
+def answers(cluster: Cluster, outcomes: Mapping[str, Outcome[str, Value]]) -> tuple[dict[str, Value], dict[str, str]]:
+    """Node -> what it said, for those that answered; and node -> why it did not, for the others.
+
+    Raises the nodes' error where every one failed, and permanently: skipping them all would only hide it.
+    """
+    errors = {name: outcome.error for name, outcome in outcomes.items() if outcome.error is not None}
+    if errors and len(errors) == len(outcomes) and all(isinstance(error, Permanent) for error in errors.values()):
+        raise next(iter(errors.values()))
+    for name in errors:
+        cluster[name].forget()
+    answered = {name: outcome for name, outcome in outcomes.items() if name not in errors}
+    return values(answered), {name: reason(error) for name, error in errors.items()}
 
 
 def reason(error: ReplicationError) -> str:
@@ -85,14 +93,19 @@ def require_database(cluster: Cluster, database: str, found: Participants) -> No
     """Raises NotFound, with the nearest names and the nodes that could not be asked."""
     if found.infos:
         return
-    if not found.answering:
-        raise Unreachable(f"no node answers: {_named(found.skipped)}", database=database)
+    require_any(found.answering, found.skipped, database)
     lists = each(found.answering, lambda name: cluster[name].databases(read_timeout=LOOK_TIMEOUT))
     known = {name for names in values(lists).values() for name in names if not name.startswith("_")}
     close = nearest(database, known)
     hint = f"; did you mean {', '.join(close)}?" if close else ""
     away = f" (not asked: {_named(found.skipped)})" if found.skipped else ""
     raise NotFound(f"no node has a database {database!r}{away}{hint}", database=database)
+
+
+def require_any(names: Sequence[str], skipped: dict[str, str], database: str | None = None) -> None:
+    """Raises Unreachable."""
+    if not names:
+        raise Unreachable(f"no node answers: {_named(skipped)}", database=database)
 
 
 def require_two(cluster: Cluster, names: Sequence[str], skipped: dict[str, str]) -> None:

@@ -20,10 +20,10 @@ from worker.couch.cluster import Cluster
 from worker.couch.database import Database
 from worker.couch.replicator import Orders, PullProgress, Replicator
 from worker.ops.control import Control
-from worker.ops.parallel import Outcome, each, start
+from worker.ops.look import reason
+from worker.ops.parallel import TICK, Outcome, each, start
 
 PAUSES = (0.2, 0.5)  # seconds before a broken pull is tried again
-TICK = 0.25  # seconds between two looks at the job's own state
 WATCH_EVERY = 1.0  # seconds between two looks at the nodes; a pull that is done sooner costs no extra request
 PROBE_TIMEOUT = 3.0
 SILENT_PROBES = 3  # in a row, until a node is given up
@@ -63,11 +63,7 @@ def run(cluster: Cluster, links: Sequence[Link], phase: str, control: Control) -
 def cancel(cluster: Cluster, links: Sequence[Link]) -> list[str]:
     """Stop these pulls on the nodes. Returns those that may still run, each with the reason."""
     outcomes = each(links, lambda link: Replicator(cluster[link.target]).cancel(body_of(cluster, link)))
-    return [
-        f"{link.source} -> {link.target}: {outcome.error.slug}: {outcome.error.detail}"
-        for link, outcome in outcomes.items()
-        if outcome.error is not None
-    ]
+    return [f"{link}: {reason(outcome.error)}" for link, outcome in outcomes.items() if outcome.error is not None]
 
 
 class _Run:

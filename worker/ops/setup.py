@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.core.errors import Unreachable
 from worker.core.model import DatabaseInfo, Link
 from worker.core.names import selected
 from worker.core.replication import link_document, same_link
@@ -29,7 +28,7 @@ from worker.couch.replicator import DATABASE as REPLICATOR
 from worker.couch.replicator import Replicator
 from worker.ops import ensure
 from worker.ops.control import Control
-from worker.ops.look import LOOK_TIMEOUT, reason, refuse_common_failure, require_two
+from worker.ops.look import LOOK_TIMEOUT, answers, describe, require_any, require_two
 from worker.ops.parallel import batches, each, values
 
 AT_ONCE = 8  # databases
@@ -95,8 +94,7 @@ def setup(cluster: Cluster, wanted: Wanted, control: Control) -> SetupResult:
     control.report("look")
     known, skipped = _known(cluster, control)
     names = list(known)
-    if not names:
-        raise Unreachable("no node answers: " + ", ".join(f"{name} ({why})" for name, why in skipped.items()))
+    require_any(names, skipped)
     cluster.refuse_unfit(names)
     require_two(cluster, names, skipped)
     chosen = _chosen(wanted, known)
@@ -126,16 +124,7 @@ def _known(cluster: Cluster, control: Control) -> tuple[dict[str, set[str]], dic
         cluster[name].capabilities()
         return set(cluster[name].databases(read_timeout=LOOK_TIMEOUT))
 
-    outcomes = each(cluster.names, ask, control)
-    refuse_common_failure(outcomes)
-    known, skipped = {}, {}
-    for name, outcome in outcomes.items():
-        if outcome.error is not None:
-            skipped[name] = reason(outcome.error)
-            cluster[name].forget()
-        else:
-            known[name] = outcome.value or set()
-    return known, skipped
+    return answers(cluster, each(cluster.names, ask, control))
 
 
 def _chosen(wanted: Wanted, known: dict[str, set[str]]) -> list[str]:
@@ -154,17 +143,12 @@ def _setup_one(
     report = DatabaseReport(already_on=has)
     made = values(each(lacks, lambda name: ensure.create(cluster, name, database, like)))
     report.created_on = [name for name, new in made.items() if new]
-    looks = values(each(has, lambda name: _seen(Database(cluster[name], database))))
+    looks = values(each(has, lambda name: describe(Database(cluster[name], database))))
     found = {name: look for name, look in looks.items() if look is not None}
     report.security = ensure.share_security(cluster, database, found, report.created_on)
     if linked:
         report.links = _link(cluster, database, list(known), wanted)
     return report
-
-
-def _seen(database: Database) -> tuple[DatabaseInfo, dict[str, Any]] | None:
-    info = database.info()
-    return (info, database.security()) if info else None
 
 
 def _link(cluster: Cluster, database: str, answering: list[str], wanted: Wanted) -> dict[str, list[str]]:
@@ -177,5 +161,5 @@ def _link(cluster: Cluster, database: str, answering: list[str], wanted: Wanted)
     plan = links(database, cluster.names, wanted.topology, bidirectional=wanted.bidirectional)
     done = values(each([link for link in plan if link.target in answering], put))
     for link in plan:
-        told[done.get(link, "not_written")].append(f"{link.source} -> {link.target}")
+        told[done.get(link, "not_written")].append(str(link))
     return told

@@ -43,8 +43,6 @@ def sweep(cluster: Cluster, timeout: float) -> dict[str, NodeSeen]:
 
 def _look(cluster: Cluster, name: str, timeout: float) -> NodeSeen:
     server = cluster[name]
-    if held := server.refused():
-        return NodeSeen(Look(name, ok=False, reason=reason(held)))
     try:
         capabilities = server.capabilities()
         began = time.monotonic()

@@ -62,7 +62,7 @@ def sync(cluster: Cluster, database: str, control: Control, *, create_missing: b
         except _NodeLost:
             names = [name for name in names if name not in result.skipped]
         except Cancelled as cancelled:
-            left = [f"{link.source} -> {link.target}: left running, its node hangs" for link in result.left]
+            left = [f"{link}: left running, its node hangs" for link in result.left]
             raise Cancelled([*cancelled.still_running, *left]) from None
     result.seconds = time.monotonic() - began
     if result.missing:

@@ -32,26 +32,26 @@ def test_a_slot_is_forgotten_after_its_time(world: World) -> None:
 
 
 def test_one_at_a_time(world: World) -> None:
-    with alone(world.redis, "sweep", 60) as first:
-        with alone(world.redis, "sweep", 60) as second:
+    with alone(world.redis, "sweep") as first:
+        with alone(world.redis, "sweep") as second:
             assert (first, second) == (True, False)
-        with alone(world.redis, "sweep", 60) as still:
+        with alone(world.redis, "sweep") as still:
             assert not still  # who was not let in does not open the door
         assert world.redis.pttl("nbr:alone:sweep") <= 60_000
-    with alone(world.redis, "sweep", 60) as again:
+    with alone(world.redis, "sweep") as again:
         assert again
 
 
 def test_a_lock_that_ran_out_is_not_taken_from_its_next_owner(world: World) -> None:
-    with alone(world.redis, "sweep", 60):
+    with alone(world.redis, "sweep"):
         world.redis.set("nbr:alone:sweep", "somebody else")
     assert world.redis.get("nbr:alone:sweep") == "somebody else"
 
 
 def test_a_lock_is_let_go_after_an_error(world: World) -> None:
-    with pytest.raises(ZeroDivisionError), alone(world.redis, "sweep", 60):
+    with pytest.raises(ZeroDivisionError), alone(world.redis, "sweep"):
         raise ZeroDivisionError
-    with alone(world.redis, "sweep", 60) as again:
+    with alone(world.redis, "sweep") as again:
         assert again
 
 
