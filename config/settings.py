@@ -30,6 +30,7 @@ from pydantic import (
 )
 
 from config.nodes import NodeSetting, parse_node, parse_nodes, split
+from config.rules import RuleSetting, read_rules
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 _SHA256 = re.compile(r"^sha256:[0-9a-f]{64}$")
@@ -77,8 +78,14 @@ class Settings(BaseModel):
     # --- replication
     continuous_replication: bool = Field(
         True,
-        description="Whether setup makes continuous links. On nodes without a replication scheduler a periodic "
-        "pass takes their place.",
+        description="Whether changes travel by themselves, in the way REPLICATION_MODE says. `false` turns all of "
+        "them off, whatever the mode and the rules: databases are synced only when asked.",
+    )
+    replication_mode: Literal["auto", "continuous", "on-change"] = Field(
+        "auto",
+        description="How changes travel. `continuous`: by continuous links, which CouchDB's scheduler runs. "
+        "`on-change`: we listen to the nodes and sync what changed. `auto`: links as long as they fit well into the "
+        "scheduler's slots, on-change for what is beyond. Nodes without a scheduler have a periodic pass in any case.",
     )
     replication_retry_seconds: int = Field(
         30, ge=1, le=86_400, description="Seconds between two periodic passes over the databases."
@@ -86,6 +93,38 @@ class Settings(BaseModel):
     replication_topology: Literal["mesh", "star", "ring"] = Field("mesh", description="Which node pulls from which.")
     replication_include: str = Field("*", description="Globs of the databases to replicate, comma-separated.")
     replication_exclude: str = Field("", description="Globs of the databases to leave alone, comma-separated.")
+    replication_rules: Path | None = Field(
+        None,
+        description="YAML file of per-database rules: topology, direction, mode and a Mango selector (docs/rules.md). "
+        "The first rule that matches a database counts; the settings here are for the others.",
+    )
+    replicate_users: bool = Field(
+        False, description="Whether the database of users and their password hashes, `_users`, is replicated as well."
+    )
+    replication_stall_seconds: int = Field(
+        300, ge=5, description="A link that has changes to carry and carries none for so many seconds is stalled."
+    )
+    on_change_debounce_ms: int = Field(
+        100,
+        ge=0,
+        le=60_000,
+        description="Milliseconds that mode on-change waits after a write, so that more writes go with the same sync.",
+    )
+    on_change_concurrency: int = Field(
+        8, ge=1, le=200, description="Databases that mode on-change brings in step at once."
+    )
+    tune_nodes: bool = Field(
+        False,
+        description="Whether setup may change the nodes' own configuration to what replicates fast "
+        "(`[replicator] startup_jitter = 0`). It needs server admin rights and lasts.",
+    )
+    canary_seconds: int = Field(
+        60,
+        ge=0,
+        le=86_400,
+        description="Seconds between two canary writes, which measure how long a write takes to every other node; "
+        "they go to a database of our own, `notebook-replication`. 0 turns them off.",
+    )
 
     # --- jobs
     redis_url: SecretStr = Field(
@@ -146,6 +185,11 @@ class Settings(BaseModel):
     @property
     def exclude(self) -> tuple[str, ...]:
         return split(self.replication_exclude)
+
+    @functools.cached_property
+    def rules(self) -> tuple[RuleSetting, ...]:
+        """The rules of REPLICATION_RULES in their order; none where there is no such file."""
+        return read_rules(self.replication_rules) if self.replication_rules else ()
 
     @functools.cached_property
     def token_digests(self) -> frozenset[str]:
@@ -221,12 +265,20 @@ class Settings(BaseModel):
             raise ValueError(f"must be a readable PEM file; there is none at {value}")
         return value
 
+    @field_validator("replication_rules")
+    @classmethod
+    def _readable_rules(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            read_rules(value)
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.couchdb_client_key and not self.couchdb_client_cert:
             raise ValueError("COUCHDB_CLIENT_KEY needs COUCHDB_CLIENT_CERT beside it")
         if self.replication_user and not self.replication_password.get_secret_value():
             raise ValueError("REPLICATION_USER needs REPLICATION_PASSWORD beside it")
+        _ = self.rules  # read now: what was checked is what counts, whatever the file says later
         try:
             parse_nodes(self.couchdb_url, self.replication_nodes)
         except ValueError as error:
