@@ -14,7 +14,8 @@ from config.settings import Settings
 
 CONTROL_QUEUE = "control"  # sweeps and the reaper, for the control process alone: never behind a long job
 JOB_QUEUES = ("sync", "setup")
-CONTROL_CONCURRENCY = 4
+ON_CHANGE_QUEUE = "on-change"  # syncs of what changed, few at a time: one that somebody asks for never waits for them
+CONTROL_CONCURRENCY = 8
 
 
 def options(settings: Settings) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def options(settings: Settings) -> dict[str, Any]:
         "task_serializer": "json",
         "accept_content": ["json"],
         "task_default_queue": CONTROL_QUEUE,
-        "task_routes": {name: {"queue": name} for name in JOB_QUEUES},
+        "task_routes": {name: {"queue": name} for name in (*JOB_QUEUES, ON_CHANGE_QUEUE)},
         "worker_prefetch_multiplier": 1,
         "worker_send_task_events": True,
         "task_send_sent_event": False,

@@ -19,8 +19,13 @@ def beat_table(settings: Settings) -> dict[str, dict[str, Any]]:
     intervals = {
         "sweep": settings.health_interval,
         "reap": REAP_EVERY,
+        "reconcile": settings.replication_retry_seconds,
+        "links": settings.health_interval,
         "drift": settings.replication_retry_seconds,
+        "security": settings.replication_retry_seconds,
     }
+    if settings.canary_seconds and settings.continuous_replication:
+        intervals["canary"] = settings.canary_seconds
     return {
         name: {"task": name, "schedule": seconds, "args": (seconds,), "options": {"expires": seconds + CLOCK_SKEW}}
         for name, seconds in intervals.items()

@@ -2,8 +2,8 @@
 
 Ends with 0, or with 1 and the reason. Each process is asked for its own work alone, so that an unhealthy
 container is the one to look at: the API and Flower whether they answer, worker and control for their
-heartbeat in Redis, beat for the last of its entries that was run. (`celery inspect ping` would load Celery
-anew each time and wait for every worker.)
+heartbeat in Redis, the watcher for its own, beat for the last of its entries that was run. (`celery inspect ping`
+would load Celery anew each time and wait for every worker.)
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import urllib.request
 from config.settings import Settings, load
 from tasks.observations import Observations
 from tasks.redis import StoreUnavailable, connect
+from tasks.replication_seen import ReplicationSeen
 
 ANSWER_WITHIN = 5.0  # seconds
+WATCHER_SILENT_AFTER = 20.0  # seconds; it tells every two
 BEAT_SILENT_AFTER = 60.0  # seconds; something is due every 5
 
 
@@ -30,6 +32,10 @@ def trouble(process: str, settings: Settings, now: float) -> str | None:
         return no_answer(f"http://127.0.0.1:{settings.flower_port}/healthcheck")
     try:
         seen = Observations(connect(settings.redis_url.get_secret_value()))
+        if process == "watcher":
+            heard = ReplicationSeen(connect(settings.redis_url.get_secret_value())).watchers()
+            live = {name: entry["at"] for name, entry in heard.items() if now - entry["at"] <= WATCHER_SILENT_AFTER}
+            return no_heartbeat(process, socket.gethostname(), live)
         if process == "beat":
             return silent_beat(seen.last_tick(), now)
         return no_heartbeat(process, socket.gethostname(), seen.workers(now))
@@ -62,7 +68,7 @@ def silent_beat(last_tick: float | None, now: float) -> str | None:
 
 
 def main(arguments: list[str]) -> int:
-    if arguments not in (["web"], ["worker"], ["control"], ["beat"], ["flower"]):
+    if arguments not in (["web"], ["worker"], ["control"], ["beat"], ["watcher"], ["flower"]):
         print(__doc__, file=sys.stderr)
         return 2
     reason = trouble(arguments[0], load(), time.time())

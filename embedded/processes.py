@@ -17,6 +17,7 @@ SYSTEM: dict[str, tuple[str, ...]] = {
     "worker": ("-m", "tasks", "worker"),
     "control": ("-m", "tasks", "control"),
     "beat": ("-m", "tasks", "beat"),
+    "watcher": ("-m", "tasks", "watcher"),
     "api": ("-m", "api"),
     "flower": ("-m", "tasks", "flower"),
 }

@@ -1,4 +1,4 @@
-"""`python -m tasks worker|control|beat|flower`, and `python -m tasks celery ...` for Celery's own commands.
+"""`python -m tasks worker|control|beat|watcher|flower`, and `python -m tasks celery ...` for Celery's own commands.
 
 The arguments of every process stand here once; Procfile, docker-compose.yml and app.py only name them.
 """
@@ -12,9 +12,10 @@ import warnings
 
 from celery.platforms import SecurityWarning
 
-from config.celery import CONTROL_CONCURRENCY, CONTROL_QUEUE, JOB_QUEUES
+from config.celery import CONTROL_CONCURRENCY, CONTROL_QUEUE, JOB_QUEUES, ON_CHANGE_QUEUE
 from config.logs import configure, get
 from config.settings import Settings, SettingsError, current
+from tasks import watcher
 from tasks.app import register
 from tasks.wiring import build
 from worker.core.errors import MixedNodeKinds, SameNodeTwice
@@ -22,7 +23,7 @@ from worker.core.redact import scrub
 from worker.couch.cluster import Cluster
 from worker.ops.look import refuse_unfit_nodes
 
-USAGE = "usage: python -m tasks worker | control | beat | flower | celery ARGUMENTS"
+USAGE = "usage: python -m tasks worker | control | beat | watcher | flower | celery ARGUMENTS"
 
 
 def arguments(process: str, settings: Settings) -> list[str]:
@@ -30,7 +31,13 @@ def arguments(process: str, settings: Settings) -> list[str]:
     name = f"{process}-{os.getpid()}@{socket.gethostname()}"
     worker = ["--quiet", "worker", "--pool", "threads", "--events", "--without-gossip", "--without-mingle", "-n", name]
     if process == "worker":
-        return [*worker, "--queues", ",".join(JOB_QUEUES), "--concurrency", str(settings.worker_concurrency)]
+        return [
+            *worker,
+            "--queues",
+            ",".join((*JOB_QUEUES, ON_CHANGE_QUEUE)),
+            "--concurrency",
+            str(settings.worker_concurrency),
+        ]
     if process == "control":
         return [*worker, "--queues", CONTROL_QUEUE, "--concurrency", str(CONTROL_CONCURRENCY)]
     if process == "beat":
@@ -48,7 +55,7 @@ def arguments(process: str, settings: Settings) -> list[str]:
 
 def main(argv: list[str]) -> int:
     process = argv[0] if argv else ""
-    if process not in {"worker", "control", "beat", "flower", "celery"}:
+    if process not in {"worker", "control", "beat", "watcher", "flower", "celery"}:
         print(USAGE, file=sys.stderr)
         return 2
     try:
@@ -71,6 +78,8 @@ def main(argv: list[str]) -> int:
         except (MixedNodeKinds, SameNodeTwice) as error:
             print(f"cannot start: {error.detail}", file=sys.stderr)
             return 2
+    if process == "watcher":
+        return watcher.main(parts, cluster)
     app = register(parts, cluster)
     return int(app.start(argv[1:] if process == "celery" else arguments(process, settings)) or 0)
 

@@ -15,7 +15,7 @@ from celery import Celery, signals
 
 from config.celery import CONTROL_QUEUE
 from config.logs import configure, get
-from tasks import health, replication
+from tasks import canary, health, links, on_change, reconcile, replication, security
 from tasks.locks import alone, take_slot
 from tasks.redis import StoreUnavailable
 from tasks.runner import Runner
@@ -38,10 +38,29 @@ def register(parts: Parts, cluster: Cluster) -> Celery:
     def look(database: str, box: str) -> None:
         health.run_look(parts, cluster, database, box)
 
+    def change(database: str, token: str) -> None:
+        try:
+            on_change.run_on_change(parts, cluster, database, token, stopping)
+        except StoreUnavailable as error:
+            # its lease runs out, and the periodic pass finds the database again
+            log.warning("changed database left: Redis is away", database=database, error=str(error))
+
     app.task(name="look", shared=False)(look)
-    _scheduled(app, parts, "sweep", lambda: health.run_sweep(parts, cluster))
-    _scheduled(app, parts, "reap", lambda: health.run_reap(parts))
-    _scheduled(app, parts, "drift", lambda: replication.run_drift(parts, cluster))
+    app.task(name="on-change", shared=False)(change)
+    bodies: dict[str, Callable[[], None]] = {
+        "sweep": lambda: health.run_sweep(parts, cluster),
+        "reap": lambda: health.run_reap(parts),
+        "reconcile": lambda: reconcile.run_reconcile(parts, cluster),
+        "links": lambda: links.run_links(parts, cluster),
+        "drift": lambda: on_change.run_pass(parts, cluster),
+        "security": lambda: security.run_security(parts, cluster),
+        "canary": lambda: canary.run_canary(parts, cluster),
+    }
+    for name, body in bodies.items():
+        _scheduled(app, parts, name, body)
+
+    for name in ("reconcile", "drift"):
+        app.task(name=f"{name}-now", shared=False)(_now(parts, name, bodies[name]))
     _live(app, parts, cluster, stopping)
     return app
 
@@ -64,13 +83,29 @@ def _scheduled(app: Celery, parts: Parts, name: str, body: Callable[[], None]) -
         try:
             if not take_slot(parts.redis, name, time.time(), interval):
                 return
-            with alone(parts.redis, name) as mine:
-                if mine:
-                    body()
         except StoreUnavailable as error:
             log.warning("scheduled task skipped: Redis is away", task=name, error=str(error))
+        else:
+            _once(parts, name, body)
 
     app.task(name=name, shared=False)(run)
+
+
+def _now(parts: Parts, name: str, body: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        _once(parts, name, body)
+
+    return run
+
+
+def _once(parts: Parts, name: str, body: Callable[[], None]) -> None:
+    """Do it, unless somebody is just doing it."""
+    try:
+        with alone(parts.redis, name) as mine:
+            if mine:
+                body()
+    except StoreUnavailable as error:
+        log.warning("scheduled task broken off: Redis is away", task=name, error=str(error))
 
 
 def _live(app: Celery, parts: Parts, cluster: Cluster, stopping: threading.Event) -> None:
@@ -83,7 +118,7 @@ def _live(app: Celery, parts: Parts, cluster: Cluster, stopping: threading.Event
         threading.Thread(target=_heartbeat, args=(parts, sender.hostname, stopping), daemon=True).start()
         if CONTROL_QUEUE in app.amqp.queues.consume_from:
             # now, and not an interval later: what an earlier run saw may be of other nodes
-            threading.Thread(target=_first_sweep, args=(parts, cluster), daemon=True).start()
+            threading.Thread(target=_first_look, args=(parts, cluster), daemon=True).start()
 
     def stop(**_: Any) -> None:
         stopping.set()
@@ -94,11 +129,12 @@ def _live(app: Celery, parts: Parts, cluster: Cluster, stopping: threading.Event
     signals.worker_shutting_down.connect(stop, weak=False)
 
 
-def _first_sweep(parts: Parts, cluster: Cluster) -> None:
+def _first_look(parts: Parts, cluster: Cluster) -> None:
     try:
         health.sweep_now(parts, cluster)
+        parts.publisher.soon("reconcile")
     except StoreUnavailable as error:
-        log.warning("first sweep skipped: Redis is away", error=str(error))
+        log.warning("first look skipped: Redis is away", error=str(error))
 
 
 def _heartbeat(parts: Parts, name: str, stopping: threading.Event) -> None:

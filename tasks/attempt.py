@@ -10,22 +10,30 @@ from __future__ import annotations
 import threading
 import time
 from types import TracebackType
+from typing import Protocol
 
 from config.logs import get
 from tasks.jobs import Progress, eta
 from tasks.redis import StoreUnavailable
-from tasks.store import JobStore
 from worker.core.errors import Cancelled, HandedBack, LeaseLost
 
 log = get(__name__)
 PROGRESS_EVERY = 0.5  # seconds
 
 
+class Keeper(Protocol):
+    """Where a lease is kept: the job store, or the set of databases that changed."""
+
+    def beat(self, work_id: str, token: int, nonce: str, progress: Progress | None = None, /) -> str:
+        """Extend the lease, and write progress where there is some. Returns ok, cancel or lost."""
+        ...
+
+
 class Attempt:
     """A worker.ops.control.Control. Use as a context manager around the work."""
 
     def __init__(
-        self, store: JobStore, job_id: str, token: int, nonce: str, lease_seconds: float, stopping: threading.Event
+        self, store: Keeper, job_id: str, token: int, nonce: str, lease_seconds: float, stopping: threading.Event
     ) -> None:
         self._store = store
         self._job = (job_id, token, nonce)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import queue
 import time
-from collections import Counter
-from functools import partial
-from itertools import permutations
 from typing import Any
 
 from config.logs import get
@@ -16,15 +13,12 @@ from tasks.wiring import Parts
 from worker.core.health import Bounds, ClusterState, NodeState, Verdict, judge
 from worker.core.health import cluster as cluster_state
 from worker.core.model import DatabaseInfo
-from worker.core.names import selected
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
 from worker.ops.parallel import start
-from worker.ops.setup import mode as replication_mode
 from worker.ops.sweep import NodeSeen, sweep
 
 log = get(__name__)
-BROKEN_LINKS = frozenset({"crashing", "failed", "error"})  # CouchDB's words for a link that does not carry changes
 LOOK_PATIENCE = 1.5  # seconds; the API waits for two
 LOST_AFTER = 10.0  # seconds after which a job nobody claimed is put on the queue again, where that is empty
 LOST_AFTER_BEHIND_OTHERS = 60.0  # the same where messages wait: its own is most likely one of them
@@ -36,15 +30,11 @@ def run_sweep(parts: Parts, cluster: Cluster) -> None:
     now = time.time()
     earlier = parts.seen.sweep() or {}
     verdicts = _verdicts(parts, earlier, seen, now)
-    mode, reason = _mode(parts, seen)
-    links = _links(parts, seen, mode, now)
+    links = parts.replication.links_summary() or {}
     record = {
         "observed_at": now,
-        "cluster": _cluster(verdicts, links).value,
-        "mode": mode,
-        "mode_reason": reason,
+        "cluster": _cluster(verdicts, links.get("broken", 0)).value,
         "nodes": [_node(cluster, verdicts[name], node, now) for name, node in seen.items()],
-        "links": links,
     }
     databases = _databases(seen)
     parts.seen.save_sweep(record, databases)
@@ -77,27 +67,10 @@ def _verdicts(parts: Parts, earlier: dict[str, Any], seen: dict[str, NodeSeen], 
     return verdicts
 
 
-def _cluster(verdicts: dict[str, Verdict], links: list[dict[str, Any]]) -> ClusterState:
+def _cluster(verdicts: dict[str, Verdict], broken: int) -> ClusterState:
     """Of the nodes, and where all of them are well of the links between them."""
     state = cluster_state(verdict.state for verdict in verdicts.values())
-    broken = any(link["state"] in BROKEN_LINKS for link in links)
     return ClusterState.DEGRADED if broken and state is ClusterState.HEALTHY else state
-
-
-def _mode(parts: Parts, seen: dict[str, NodeSeen]) -> tuple[str, str]:
-    schedulers = {node.scheduler for node in seen.values() if node.scheduler is not None}
-    mode = replication_mode(continuous=parts.settings.continuous_replication, scheduler=schedulers == {True})
-    states = Counter(str(link["state"]) for node in seen.values() for link in node.links or [])
-    links = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "none"
-    if mode == "off":
-        still = f"; continuous links made earlier: {links}" if states else ""
-        return mode, f"CONTINUOUS_REPLICATION is false: databases are synced only when asked{still}"
-    if not schedulers:
-        return "unknown", "no node has answered yet"
-    if mode == "continuous":
-        return mode, f"CouchDB's own scheduler runs the links that setup makes; links: {links}"
-    every = parts.settings.replication_retry_seconds
-    return mode, f"a node has no replication scheduler: databases that changed are synced every {every} s"
 
 
 def _node(cluster: Cluster, verdict: Verdict, node: NodeSeen, now: float) -> dict[str, Any]:
@@ -113,35 +86,8 @@ def _node(cluster: Cluster, verdict: Verdict, node: NodeSeen, now: float) -> dic
         "version": node.look.version,
         "uuid": node.look.uuid,
         "kind": node.look.kind,
-        "lag": None,
         "observed_at": now,
     }
-
-
-def _links(parts: Parts, seen: dict[str, NodeSeen], mode: str, now: float) -> list[dict[str, Any]]:
-    if mode != "periodic-pass":
-        ours = [link for node in seen.values() for link in node.links or []]
-        chosen = partial(selected, include=parts.settings.include, exclude=parts.settings.exclude)
-        return [{**link, "observed_at": now} for link in ours if chosen(link["database"])]
-    found = parts.seen.last_pass()
-    if found is None:
-        return []
-    states = [(found["changed"], "behind", None), (found["in_step"], "in-step", 0)]
-    away = {name for name, node in seen.items() if not node.look.ok}
-    return [
-        {
-            "database": database,
-            "source": source,
-            "target": target,
-            "state": "unknown" if away & {source, target} else state,
-            "lag": None if away & {source, target} else lag,
-            "last_error": None,
-            "observed_at": found["observed_at"],
-        }
-        for databases, state, lag in states
-        for database, nodes in databases.items()
-        for source, target in permutations(nodes, 2)
-    ]
 
 
 def _databases(seen: dict[str, NodeSeen]) -> dict[str, list[str]] | None:

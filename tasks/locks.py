@@ -16,7 +16,15 @@ from tasks.redis import translated
 
 # Seconds after which a scheduled task that hangs, or whose process was killed, no longer keeps others out. Short for
 # the reaper: while nobody reaps, nobody takes over the jobs of a dead worker
-LONGEST = {"reap": 8.0, "sweep": 30.0, "drift": 60.0}
+LONGEST = {
+    "reap": 8.0,
+    "sweep": 30.0,
+    "reconcile": 120.0,
+    "links": 60.0,
+    "drift": 60.0,
+    "security": 60.0,
+    "canary": 180.0,
+}
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 

@@ -90,6 +90,12 @@ class Observations:
         with translated():
             self._redis.hset(f"{PREFIX}synced", database, json.dumps({"sequences": dict(sequences), "at": at}))
 
+    def synced(self, database: str) -> dict[str, str]:
+        """Node -> update_seq after its last sync; {} where there was none."""
+        with translated():
+            raw = self._redis.hget(f"{PREFIX}synced", database)
+        return dict(json.loads(raw)["sequences"]) if raw else {}
+
     def syncs(self) -> dict[str, dict[str, Any]]:
         """Database -> {sequences: {node: update_seq}, at}."""
         with translated():
@@ -102,7 +108,8 @@ class Observations:
                 self._redis.hdel(f"{PREFIX}synced", *names)
 
     def save_pass(self, found: Mapping[str, Any]) -> None:
-        """What the last periodic pass found: {changed, in_step: {database: nodes}, observed_at}."""
+        """What the last periodic pass found: {changed: {database: nodes}, lag: {database: {node: changes}},
+        in_step_count, unseen: [node], observed_at}."""
         with translated():
             self._redis.set(f"{PREFIX}pass", json.dumps(found))
 

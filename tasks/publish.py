@@ -16,7 +16,7 @@ from typing import Any
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
 
-from config.celery import CONTROL_QUEUE
+from config.celery import CONTROL_QUEUE, ON_CHANGE_QUEUE
 from tasks.jobs import Request
 from tasks.redis import StoreUnavailable, translated
 
@@ -32,6 +32,15 @@ class Publisher:
         """Raises StoreUnavailable where the broker does not answer."""
         kind = request.kind.value
         self._send(kind, [job_id], queue=kind, shown=f"{request.database or 'all'} {job_id}")
+
+    def on_change(self, database: str, token: str) -> None:
+        """Have a worker sync a database that changed. Raises StoreUnavailable."""
+        self._send("on-change", [database, token], queue=ON_CHANGE_QUEUE, shown=database)
+
+    def soon(self, task: str) -> None:
+        """Have the control process run one of its scheduled tasks now. Nobody waits for it."""
+        expires = (datetime.now(UTC) + timedelta(seconds=10)).isoformat()
+        self._send(f"{task}-now", [], queue=CONTROL_QUEUE, shown="", expires=expires)
 
     def look(self, database: str, box: str) -> None:
         """Have a worker look for a database. Nobody waits for the answer for longer than ten seconds."""

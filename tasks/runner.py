@@ -32,7 +32,7 @@ class Work:
     """How a kind of job is done, and how the nodes are told to drop what an earlier attempt began."""
 
     run: Callable[[Parts, Cluster, Job, Control], dict[str, Any]]
-    abandon: Callable[[Cluster, Job], list[str]]  # what could not be stopped, in words
+    abandon: Callable[[Parts, Cluster, Job], list[str]]  # what could not be stopped, in words
 
 
 class Runner:
@@ -69,7 +69,7 @@ class Runner:
         work = self._works[job.kind]
         try:
             if job.cancel_requested:
-                raise Cancelled(work.abandon(self._cluster, job))
+                raise Cancelled(work.abandon(self._parts, self._cluster, job))
             result = work.run(self._parts, self._cluster, job, attempt)
         except Cancelled as cancelled:
             left = cancelled.still_running

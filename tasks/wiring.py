@@ -9,10 +9,12 @@ from celery import Celery
 
 from config.celery import options
 from config.settings import Settings, SettingsError
+from tasks.dirty import DirtySet
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.publish import Publisher
 from tasks.redis import WORKER_PATIENCE, connect
+from tasks.replication_seen import ReplicationSeen
 from tasks.store import JobStore
 from tasks.submit import Jobs
 
@@ -29,6 +31,8 @@ class Parts:
     jobs: Jobs
     seen: Observations
     lookup: Lookup
+    replication: ReplicationSeen
+    dirty: DirtySet
 
 
 def build(settings: Settings, *, patience: float = WORKER_PATIENCE) -> Parts:
@@ -56,4 +60,6 @@ def build(settings: Settings, *, patience: float = WORKER_PATIENCE) -> Parts:
         jobs=Jobs(store, publisher.job),
         seen=seen,
         lookup=Lookup(seen, publisher.look),
+        replication=ReplicationSeen(client),
+        dirty=DirtySet(client, settings.job_lease_seconds),
     )

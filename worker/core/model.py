@@ -7,8 +7,10 @@ come from the same node and database (CouchDB, "Update sequences").
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 
 class NodeKind(StrEnum):
@@ -48,6 +50,7 @@ class Capabilities:
     scheduler: bool  # continuous replication, joining and cancelling of one-shot replications
     dbs_info: bool  # POST /_dbs_info
     up: bool  # GET /_up
+    feed: bool = False  # GET /_db_updates
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,15 @@ class Link:
 
     def __str__(self) -> str:
         return f"{self.source} -> {self.target}"
+
+
+@dataclass(frozen=True)
+class Route:
+    """How a sync may carry one database. `gathers`: the hub takes what the other nodes have; without it changes only
+    go out from the primary. `selector`: only documents that match this Mango selector travel."""
+
+    gathers: bool = True
+    selector: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

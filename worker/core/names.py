@@ -17,6 +17,7 @@ RULE = (
     f"and any of _ $ ( ) + - /, and has at most {MAX_LENGTH} characters"
 )
 PATTERN = r"^[a-z][a-z0-9_$()+/-]{0,237}$"
+OWN_DATABASE = "notebook-replication"  # ours, on every node: the canary, ledgers, choices; never a user's
 _DATABASE = re.compile(PATTERN)
 _NODE = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
 _DOCUMENT_PREFIX = "nbr"
@@ -41,7 +42,7 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
 
 def selected(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
     """Whether a user database is replicated: it matches a glob of `include` and none of `exclude`."""
-    if name.startswith("_"):
+    if name.startswith("_") or name == OWN_DATABASE:
         return False
     return any(fnmatch.fnmatchcase(name, glob) for glob in include) and not any(
         fnmatch.fnmatchcase(name, glob) for glob in exclude

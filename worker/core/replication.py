@@ -7,6 +7,8 @@ stay good), and credentials go in `auth.basic`, because a URL ends up in logs an
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +18,7 @@ from worker.core.names import replication_document_id
 
 SOCKET_OPTIONS = "[{keepalive, true}, {nodelay, true}]"
 BEGINNING = "0"
+_COUCHDB_ADDS = frozenset({"owner", "user_ctx"})
 
 
 def endpoint(node: Node, database: str) -> dict[str, Any]:
@@ -31,26 +34,41 @@ def database_url(node: Node, database: str) -> str:
     return f"{node.peer_url}/{quote(database, safe='')}"
 
 
-def pull_body(database: str, source: Node, target: Node, *, tuned: bool) -> dict[str, Any]:
+def pull_body(
+    database: str, source: Node, target: Node, *, tuned: bool, selector: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The body of a one-shot `_replicate`. The same arguments give the same body: that is how a retry, or
-    another worker, joins the job that still runs on the node. `tuned`: the server knows socket options."""
-    body = {"source": endpoint(source, database), "target": endpoint(target, database)}
+    another worker, joins the job that still runs on the node. `tuned`: the server knows socket options.
+    `selector`: only documents that match this Mango selector."""
+    body: dict[str, Any] = {"source": endpoint(source, database), "target": endpoint(target, database)}
+    if selector is not None:
+        body["selector"] = dict(selector)
     return {**body, "socket_options": SOCKET_OPTIONS} if tuned else body
 
 
-def link_document(link: Link, source: Node, target: Node) -> dict[str, Any]:
+def link_document(
+    link: Link, source: Node, target: Node, *, selector: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The `_replicator` document of a continuous link."""
     return {
         "_id": replication_document_id(link.database, link.source, link.target),
-        **pull_body(link.database, source, target, tuned=True),
+        **pull_body(link.database, source, target, tuned=True, selector=selector),
         "continuous": True,
     }
 
 
-def same_link(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
-    """Whether a stored document already says what we want. CouchDB adds fields of its own (_rev,
-    _replication_state, owner): only ours are compared."""
-    return all(found.get(name) == value for name, value in wanted.items())
+def shape(document: Mapping[str, Any], database: str) -> str:
+    """What a link's document asks for, but for the database's name: a digest, equal for all databases of one pair
+    of nodes and one rule. Fields that CouchDB adds are left out; what somebody else added is not.
+
+    It is made from the credentials too, so it is for comparing in memory, and never stored or shown.
+    """
+    asked = {key: value for key, value in document.items() if not key.startswith("_") and key not in _COUCHDB_ADDS}
+    for side in ("source", "target"):
+        place = asked.get(side)
+        if isinstance(place, dict) and isinstance(place.get("url"), str):
+            asked[side] = {**place, "url": place["url"].removesuffix(f"/{quote(database, safe='')}")}
+    return hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def pull_stats(answer: Mapping[str, Any], *, joined: bool) -> PullStats:

@@ -12,14 +12,14 @@ import gzip
 import json as jsonlib
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from worker.core.errors import BadRequest, ReplicationError, ServerFault, Unreachable
 from worker.core.model import Node
-from worker.couch.answers import parsed
-from worker.couch.transport import Timeouts, Transport
+from worker.couch.answers import failure, parsed
+from worker.couch.transport import Refusal, Timeouts, Transport
 
 TRIES = 3
 FIRST_PAUSE = 0.1  # seconds
@@ -102,6 +102,21 @@ class CouchClient:
                     raise
             self._sleep(pause * self._chance())
             pause = min(LONGEST_PAUSE, pause * 2)
+
+    def lines(self, *path: str, params: Mapping[str, Any], read_timeout: float) -> Iterator[bytes]:
+        """The lines of an endless answer, heartbeats (empty lines) too. `read_timeout`: seconds of silence until
+        TimedOut. Never repeated here: the reader knows where it was."""
+        url = self._url(path, params)
+        timeouts = Timeouts(self._timeouts.connect, read_timeout)
+        try:
+            yield from self._transport.lines(url, headers=self._headers, timeouts=timeouts)
+        except Refusal as refusal:
+            error = failure(refusal.answer)
+            error.node = self.node.name
+            raise error from None
+        except ReplicationError as error:
+            error.node = self.node.name
+            raise
 
     def _url(self, path: tuple[str, ...], params: Mapping[str, Any] | None) -> str:
         if {".", ".."} & set(path):

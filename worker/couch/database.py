@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from worker.core.errors import Conflict, NotFound
 from worker.core.model import DatabaseInfo
-from worker.couch.server import Server
+from worker.couch.server import Server, database_info
 
 
 class Database:
@@ -21,14 +22,7 @@ class Database:
             said = self._client.get(self.name, tries=tries, read_timeout=read_timeout)
         except NotFound:
             return None
-        return DatabaseInfo(
-            name=self.name,
-            doc_count=int(said["doc_count"]),
-            doc_del_count=int(said.get("doc_del_count") or 0),
-            update_seq=str(said["update_seq"]),
-            partitioned=bool((said.get("props") or {}).get("partitioned")),
-            shards=(said.get("cluster") or {}).get("q"),
-        )
+        return database_info(self.name, said)
 
     def create(self, *, partitioned: bool = False, shards: int | None = None) -> bool:
         """Make it. False where it was there already."""
@@ -84,6 +78,27 @@ class Database:
             return dict(self._client.get(self.name, *_segments(document_id), params=params))
         except NotFound:
             return None
+
+    def documents(self, prefix: str, batch: int = 1_000, **options: Any) -> Iterator[dict[str, Any]]:
+        """Every document whose id begins with `prefix`, by id. Nothing where there is no such database. `options` are
+        those of a client's call."""
+        start = prefix
+        while True:
+            params = {
+                "include_docs": "true",
+                "limit": batch + 1,
+                "startkey": json.dumps(start),
+                # the highest character that sorts after all others in CouchDB's collation
+                "endkey": json.dumps(f"{prefix}\ufff0"),
+            }
+            try:
+                rows = self._client.get(self.name, "_all_docs", params=params, **options)["rows"]
+            except NotFound:
+                return
+            yield from (row["doc"] for row in rows[:batch] if row.get("doc"))
+            if len(rows) <= batch:
+                return
+            start = str(rows[batch]["id"])
 
     def put(self, document: Mapping[str, Any]) -> str:
         """Write a document; returns its new revision. Raises Conflict where `_rev` is not the winner's."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -16,7 +16,8 @@ from worker.couch.server import Server
 JOIN_EVERY = 15.0  # seconds one request waits for a pull before it is joined again
 ONE_REQUEST = 3_600.0  # seconds, for servers on which a pull cannot be joined
 CANCEL_WAIT = 5.0  # seconds; CouchDB answers up to 30 s later where the pull's source hangs, but it has been told
-PAGE = 200
+PAGE = 500
+WRITE_BATCH = 500
 DATABASE = "_replicator"
 
 
@@ -108,15 +109,21 @@ class Replicator:
             if len(page) < PAGE:
                 return rows
 
-    def put_link(self, document: Mapping[str, Any], same: Callable[[Mapping[str, Any]], bool]) -> str:
-        """Make sure `_replicator` holds this document. Returns created, updated or unchanged."""
-        replicator = Database(self._server, DATABASE)
-        found = replicator.get(str(document["_id"]))
-        # CouchDB never looks at a failed document again: only a new revision starts it anew
-        if found is not None and same(found) and found.get("_replication_state") != "failed":
-            return "unchanged"
-        replicator.put({**document, "_rev": found["_rev"]} if found else document)
-        return "updated" if found else "created"
+    def stored(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """The documents in `_replicator` whose id begins with `prefix`. They hold credentials: for comparing only."""
+        database = Database(self._server, DATABASE)
+        yield from database.documents(prefix)
+
+    def write(self, documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """Create, rewrite (with `_rev`) or delete (with `_deleted`) many at once. Returns id -> why, of those that
+        were refused: mostly "conflict", where somebody was faster."""
+        refused: dict[str, str] = {}
+        database = Database(self._server, DATABASE)
+        for at in range(0, len(documents), WRITE_BATCH):
+            for row in database.bulk(documents[at : at + WRITE_BATCH]):
+                if row.get("error"):
+                    refused[str(row.get("id"))] = f"{row['error']}: {row.get('reason', '')}"
+        return refused
 
 
 def _plain(url: str) -> str:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from worker.core.errors import (
     BadAnswer,
     BadRequest,
+    Forbidden,
     LockedOut,
     NotFound,
     ReplicationError,
@@ -20,7 +21,7 @@ from worker.core.errors import (
     Unauthorized,
     Unsupported,
 )
-from worker.core.model import Capabilities, Node, NodeKind
+from worker.core.model import Capabilities, DatabaseInfo, Node, NodeKind
 from worker.couch.client import CouchClient
 
 ASK_TIMEOUT = 5.0  # seconds; these answers cost a server nothing
@@ -99,26 +100,41 @@ class Server:
         """All names, system databases included."""
         return [str(name) for name in self.client.get("_all_dbs", tries=tries, read_timeout=read_timeout)]
 
-    def sequences(self, names: Sequence[str]) -> dict[str, str]:
-        """update_seq of each of `names` that exists, with as few calls as the server allows."""
+    def infos(self, names: Sequence[str]) -> dict[str, DatabaseInfo]:
+        """What each of `names` that exists says of itself, with as few calls as the server allows."""
         if self.capabilities().dbs_info:
-            return self._sequences_in_bulk(names)
+            return dict(self._infos_in_bulk(names))
         found = {}
         for name in names:
             try:
-                found[name] = str(self.client.get(name)["update_seq"])
+                found[name] = database_info(name, self.client.get(name))
             except NotFound:
                 continue
         return found
 
-    def _sequences_in_bulk(self, names: Sequence[str]) -> dict[str, str]:
-        found = {}
+    def sequences(self, names: Sequence[str]) -> dict[str, str]:
+        """update_seq of each of `names` that exists."""
+        return {name: info.update_seq for name, info in self.infos(names).items()}
+
+    def _infos_in_bulk(self, names: Sequence[str]) -> Iterator[tuple[str, DatabaseInfo]]:
         for start in range(0, len(names), DBS_INFO_BATCH):
             keys = list(names[start : start + DBS_INFO_BATCH])
             for row in self.client.post("_dbs_info", json={"keys": keys}, repeatable=True):
                 if row.get("info"):
-                    found[str(row["key"])] = str(row["info"]["update_seq"])
-        return found
+                    yield str(row["key"]), database_info(str(row["key"]), row["info"])
+
+    def configuration(self, section: str) -> dict[str, str]:
+        """What is set in one section of the server's configuration; defaults are not listed. {} where this server
+        tells nothing of it (a stand-in, or no server admin)."""
+        try:
+            said = self.client.get("_node", "_local", "_config", section, read_timeout=ASK_TIMEOUT)
+        except (NotFound, BadRequest, Unsupported, Forbidden):
+            return {}
+        return {str(key): str(value) for key, value in said.items()}
+
+    def configure(self, section: str, key: str, value: str) -> None:
+        """Set one value; the server keeps it in its last .ini file."""
+        self.client.put("_node", "_local", "_config", section, key, json=value, repeatable=True)
 
     def _ask(self) -> Capabilities:
         said = self.welcome(tries=1, read_timeout=ASK_TIMEOUT)
@@ -130,6 +146,7 @@ class Server:
             scheduler=self._has("GET", "_scheduler", "jobs"),
             dbs_info=not standin and self._has("POST", "_dbs_info"),
             up=self._has_up(),
+            feed=not standin and self._has_feed(),
         )
 
     def _has(self, method: str, *path: str) -> bool:
@@ -149,6 +166,16 @@ class Server:
             return False
         return True
 
+    def _has_feed(self) -> bool:
+        """CouchDB answers 404 for the feed where its database is missing, but that can be made: then it has one."""
+        try:
+            self.client.get("_db_updates", params={"limit": 0}, tries=2, read_timeout=ASK_TIMEOUT)
+        except NotFound as error:
+            return "Database does not exist" in error.detail
+        except (BadRequest, Unsupported, Forbidden):
+            return False
+        return True
+
     def _has_up(self) -> bool:
         try:
             self.client.get("_up", read_timeout=ASK_TIMEOUT)
@@ -158,3 +185,15 @@ class Server:
         except (BadRequest, Unsupported):
             return False
         return True
+
+
+def database_info(name: str, said: Mapping[str, Any]) -> DatabaseInfo:
+    """From what `GET /db` says, or the `info` of a row of `_dbs_info`."""
+    return DatabaseInfo(
+        name=name,
+        doc_count=int(said["doc_count"]),
+        doc_del_count=int(said.get("doc_del_count") or 0),
+        update_seq=str(said["update_seq"]),
+        partitioned=bool((said.get("props") or {}).get("partitioned")),
+        shards=(said.get("cluster") or {}).get("q"),
+    )

@@ -56,6 +56,21 @@ class Transport(Protocol):
         """One request, one answer, whatever its status. Raises Unreachable, TimedOut, TlsRefused, BadAnswer."""
         ...
 
+    def lines(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> Iterator[bytes]:
+        """The lines of an answer that goes on and on, as they arrive (empty ones too: they are heartbeats).
+
+        Raises Refusal where the answer is not 2xx, else as `send`, also in the middle. Close the iterator to hang up.
+        """
+        ...
+
+
+class Refusal(Exception):
+    """A stream was asked for and refused; `answer` says how. Never leaves worker.couch."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
 
 class RequestsTransport:
     def __init__(self, tls: Tls = Tls()) -> None:
@@ -79,6 +94,26 @@ class RequestsTransport:
             except requests.RequestException as error:
                 failure = _translated(error)
         # raised out here, where it has no context: the library's exception holds the request, password included
+        raise failure
+
+    def lines(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> Iterator[bytes]:
+        # a session of its own: the connection stays taken for as long as the feed is read
+        with self._new_session() as session:
+            try:
+                got = session.get(
+                    url,
+                    headers=dict(headers),
+                    timeout=(timeouts.connect, timeouts.read),
+                    allow_redirects=False,
+                    stream=True,
+                )
+                if not 200 <= got.status_code < 300:
+                    raise Refusal(Answer(got.status_code, got.headers, got.content))
+                # one byte at a time would be slow; None hands on whatever has arrived
+                yield from _split(got.iter_content(chunk_size=None))
+                return
+            except requests.RequestException as error:
+                failure = _translated(error)
         raise failure
 
     @contextmanager
@@ -108,6 +143,14 @@ class RequestsTransport:
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         return session
+
+
+def _split(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines out of chunks. A last line without its end is dropped: it was cut off."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from whole
 
 
 def _translated(error: requests.RequestException) -> ReplicationError:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from worker.core.errors import ReplicationError
 from worker.core.model import DatabaseInfo, Link
@@ -62,8 +63,9 @@ def check(
     return found
 
 
-def doubtful(checked: Checked, ever_refused: Mapping[Link, int]) -> list[Link]:
-    """The links whose lag of 0 is not to be believed without a look at the documents."""
+def doubtful(checked: Checked, ever_refused: Mapping[Link, int], *, counted: bool = True) -> list[Link]:
+    """The links whose lag of 0 is not to be believed without a look at the documents. `counted`: all nodes should
+    have the same number of documents."""
 
     def figures(name: str) -> tuple[int, int] | None:
         info = checked.infos.get(name)
@@ -72,12 +74,13 @@ def doubtful(checked: Checked, ever_refused: Mapping[Link, int]) -> list[Link]:
     return [
         link
         for link, changes in checked.lag.items()
-        if not changes and (ever_refused.get(link) or figures(link.source) != figures(link.target))
+        if not changes and (ever_refused.get(link) or (counted and figures(link.source) != figures(link.target)))
     ]
 
 
-def find_missing(cluster: Cluster, link: Link, control: Control) -> Missing:
-    """Compare leaf revisions, as many documents at a time as fit one call; memory does not grow with the database."""
+def find_missing(cluster: Cluster, link: Link, control: Control, selector: Mapping[str, Any] | None = None) -> Missing:
+    """Compare leaf revisions, as many documents at a time as fit one call; memory does not grow with the database.
+    `selector`: only of documents that match."""
     source = Database(cluster[link.source], link.database)
     target = Database(cluster[link.target], link.database)
     missing = Missing()
@@ -90,7 +93,7 @@ def find_missing(cluster: Cluster, link: Link, control: Control) -> Missing:
         missing.ids += sorted(lacking)[: MOST_NAMED - len(missing.ids)]
         batch.clear()
 
-    for document, revisions in source.leaves(BATCH):
+    for document, revisions in source.leaves(BATCH, selector=selector):
         batch[document] = revisions
         if len(batch) == BATCH:
             compare()

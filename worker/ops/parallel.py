@@ -35,16 +35,20 @@ def start(keys: Iterable[Key], work: Callable[[Key], Value]) -> queue.SimpleQueu
     outcomes: queue.SimpleQueue[Outcome[Key, Value]] = queue.SimpleQueue()
 
     def run(key: Key) -> None:
-        try:
-            outcomes.put(Outcome(key, value=work(key)))
-        except ReplicationError as error:
-            outcomes.put(Outcome(key, error=error))
-        except BaseException as defect:  # noqa: BLE001 - handed to the thread that waits, which raises it
-            outcomes.put(Outcome(key, defect=defect))
+        outcomes.put(_outcome(key, work))
 
     for key in keys:
         threading.Thread(target=run, args=(key,), daemon=True, name=f"node-call {key}").start()
     return outcomes
+
+
+def _outcome(key: Key, work: Callable[[Key], Value]) -> Outcome[Key, Value]:
+    try:
+        return Outcome(key, value=work(key))
+    except ReplicationError as error:
+        return Outcome(key, error=error)
+    except BaseException as defect:  # noqa: BLE001 - handed to the thread that waits, which raises it
+        return Outcome(key, defect=defect)
 
 
 def each(
@@ -59,16 +63,52 @@ def each(
     outcomes = start(wanted, work)
     found: dict[Key, Outcome[Key, Value]] = {}
     while len(found) < len(wanted):
-        try:
-            outcome = outcomes.get(timeout=TICK)
-        except queue.Empty:
-            if control is not None:
-                control.check()
-            continue
+        outcome = _next(outcomes, control)
         if outcome.defect is not None:
             raise outcome.defect
         found[outcome.key] = outcome
     return {key: found[key] for key in wanted}
+
+
+def pooled(
+    keys: Iterable[Key], work: Callable[[Key], Value], at_once: int, control: Control | None = None
+) -> Iterator[Outcome[Key, Value]]:
+    """`work` for every key, a few at a time, each outcome as it comes. For many small things of one kind: a thread a
+    thing would only wait in line at the node. What is left undone when the caller stops is not begun."""
+    waiting: queue.SimpleQueue[Key] = queue.SimpleQueue()
+    for key in keys:
+        waiting.put(key)
+    total = waiting.qsize()
+    given_up = threading.Event()
+
+    def drain(_: int) -> None:
+        while not given_up.is_set():
+            try:
+                key = waiting.get_nowait()
+            except queue.Empty:
+                return
+            outcomes.put(_outcome(key, work))
+
+    outcomes: queue.SimpleQueue[Outcome[Key, Value]] = queue.SimpleQueue()
+    start(range(min(at_once, total)), drain)
+    try:
+        for _ in range(total):
+            outcome = _next(outcomes, control)
+            if outcome.defect is not None:
+                raise outcome.defect
+            yield outcome
+    finally:
+        given_up.set()
+
+
+def _next(outcomes: queue.SimpleQueue[Outcome[Key, Value]], control: Control | None) -> Outcome[Key, Value]:
+    """Waits; orders to stop are looked at meanwhile."""
+    while True:
+        try:
+            return outcomes.get(timeout=TICK)
+        except queue.Empty:
+            if control is not None:
+                control.check()
 
 
 def values(outcomes: dict[Key, Outcome[Key, Value]]) -> dict[Key, Value]:

@@ -1,165 +1,159 @@
-"""Make databases ready for replication on every node that answers; run twice, it changes nothing.
+"""Make replication what it should be on every node that answers; run twice, it changes nothing.
 
-    look      who answers, and which databases are where
-    create    each database where it is missing, with the shape it has elsewhere
-    security  `_security` for nodes that have none of their own
-    link      the continuous links' documents, each in the `_replicator` of its target
+    observe    who answers; which databases, links and ledgers are where
+    plan       what is missing, what is wrong, what is too much (worker.core.plan, pure)
+    create     databases where they are missing, with the shape they have elsewhere
+    security   `_security` for databases that have none of their own
+    link       the continuous links' documents, each in the `_replicator` of its target
+    remember   what each node has now, so that a later deletion is seen as one
 
-Links are planned over all configured nodes, not over those that answer just now: the primary's absence must
-not make another node the hub of a star. A link whose source is away is written all the same, and waits; one
-whose target is away is named in `links.not_written`.
-
-On nodes without a scheduler there are no links to make: the periodic pass (worker.ops.drift) keeps them in step.
+The same for a person who names databases, for one who asks for all, and for the schedule (`asked` false), which makes
+no database again that somebody deleted on a node. Links are planned over all configured nodes, not over those that
+answer just now: the primary's absence must not make another node the hub of a star.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import cache
 
-from worker.core.model import DatabaseInfo, Link
-from worker.core.names import selected
-from worker.core.replication import link_document, same_link
-from worker.core.topology import Topology, links
+from worker.core.errors import Unsupported
+from worker.core.model import Link
+from worker.core.names import OWN_DATABASE
+from worker.core.plan import Desired, Plan, Shape, plan
+from worker.core.replication import link_document, shape
+from worker.core.rules import Mode, Rule, Rules
 from worker.couch.cluster import Cluster
-from worker.couch.database import Database
-from worker.couch.replicator import DATABASE as REPLICATOR
-from worker.couch.replicator import Replicator
-from worker.ops import ensure
+from worker.ops import choices, ledger, tuning
+from worker.ops.apply import Applied, apply
 from worker.ops.control import Control
-from worker.ops.look import LOOK_TIMEOUT, answers, describe, require_any, require_two
-from worker.ops.parallel import batches, each, values
-
-AT_ONCE = 8  # databases
+from worker.ops.look import reason, require_any, require_two
+from worker.ops.observe import Found, observe, prepare
+from worker.ops.own import ensure_own_database
+from worker.ops.parallel import each
+from worker.ops.setup_result import SetupResult
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What setup is to make. `databases` None means all that `include` and `exclude` (globs) select."""
+    """What is to be made.
+
+    `databases` None: all that the rules select. `bidirectional` false: these databases are linked one way from now on.
+    `asked`: a person wants it (see above). `continuous` false: links are left as they are. `canary`: our own database
+    is replicated too. `kicks`: ids of link documents to be started anew. `earlier`: the automatic mode until now.
+    `tune`: set the replicator's options on the nodes (worker.ops.tuning). `dry_run`: only say what would be done.
+    """
 
     databases: Sequence[str] | None
-    bidirectional: bool
-    topology: Topology
-    continuous: bool
-    include: Sequence[str] = ("*",)
-    exclude: Sequence[str] = ()
-
-
-@dataclass
-class DatabaseReport:
-    """What setup found and changed for one database. Links are told as "source -> target"."""
-
-    created_on: list[str] = field(default_factory=list)
-    already_on: list[str] = field(default_factory=list)
-    security: ensure.Security = field(default_factory=lambda: ensure.Security([], []))
-    links: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def changed(self) -> bool:
-        made = self.links.get("created", []) + self.links.get("updated", [])
-        return bool(self.created_on or self.security.copied_to or made)
-
-
-@dataclass
-class SetupResult:
-    nodes: list[str]
-    skipped: dict[str, str]
-    mode: str
-    databases: dict[str, DatabaseReport] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "nodes": self.nodes,
-            "skipped": [{"node": node, "reason": why} for node, why in self.skipped.items()],
-            "mode": self.mode,
-            "complete": not self.skipped,
-            "changed": any(report.changed for report in self.databases.values()),
-            "databases": {
-                name: {
-                    "changed": report.changed,
-                    "created_on": report.created_on,
-                    "already_on": report.already_on,
-                    "security_copied_to": report.security.copied_to,
-                    "security_differs_on": report.security.differs_on,
-                    "links": report.links,
-                }
-                for name, report in self.databases.items()
-            },
-        }
+    bidirectional: bool = True
+    rules: Rules = field(default_factory=Rules)
+    continuous: bool = True
+    asked: bool = True
+    canary: bool = False
+    kicks: frozenset[str] = frozenset()
+    earlier: Mode | None = None
+    tune: bool = False
+    dry_run: bool = False
 
 
 def setup(cluster: Cluster, wanted: Wanted, control: Control) -> SetupResult:
-    """Raises NotEnoughNodes, OneNodeOnly, MixedNodeKinds, and what a node answered where it refused a step."""
-    control.report("look")
-    known, skipped = _known(cluster, control)
-    names = list(known)
-    require_any(names, skipped)
-    cluster.refuse_unfit(names)
-    require_two(cluster, names, skipped)
-    chosen = _chosen(wanted, known)
-    linked = wanted.continuous and all(cluster[name].capabilities().scheduler for name in names)
-    result = SetupResult(names, skipped, mode(continuous=wanted.continuous, scheduler=linked))
-    if linked:
-        values(each(names, lambda name: Database(cluster[name], REPLICATOR).create(), control))
-    for batch in batches(chosen, AT_ONCE):
-        control.check()
-        control.report("setup", len(result.databases), len(chosen), "databases")
-        done = each(batch, lambda name: _setup_one(cluster, name, known, wanted, linked=linked), control)
-        result.databases.update(values(done))
+    """Raises NotEnoughNodes, OneNodeOnly, MixedNodeKinds, SameNodeTwice, Unsupported (a rule that this kind of node
+    cannot follow), and what all nodes failed with."""
+    found, planned = look(cluster, wanted, control)
+    names = list(found.nodes)
+    result = SetupResult(names, found.skipped, planned, wanted.databases, linked=wanted.continuous)
+    if wanted.dry_run:
+        result.dry_run = True
+        return result
+    control.check()
+    for name, error in prepare(cluster, names).items():
+        result.applied.fail(f"our own database could not be made on {name}: {reason(error)}")
+    if wanted.tune:
+        result.tuned = tuning.tune(cluster, names, found.configuration)
+    result.applied = _merged(result.applied, apply(cluster, planned, wanted.rules, wanted.databases or (), control))
+    for trouble in remember(cluster, wanted, found, planned, result.applied):
+        result.applied.fail(trouble)
     return result
 
 
-def mode(*, continuous: bool, scheduler: bool) -> str:
-    """The way in force in which changes travel by themselves."""
-    if not continuous:
-        return "off"
-    return "continuous" if scheduler else "periodic-pass"
+def look(cluster: Cluster, wanted: Wanted, control: Control) -> tuple[Found, Plan]:
+    """What there is, and what would have to be done. Changes nothing."""
+    control.report("observe")
+    found = observe(cluster, control)
+    names = list(found.nodes)
+    require_any(names, found.skipped)
+    cluster.refuse_unfit(names)
+    require_two(cluster, names, found.skipped)
+    _refuse_selectors(cluster, wanted.rules, names)
+    control.report("plan")
+    return found, plan(_desired(cluster, wanted, found), found.nodes)
 
 
-def _known(cluster: Cluster, control: Control) -> tuple[dict[str, set[str]], dict[str, str]]:
-    """Node -> its databases, for those that answer; and node -> why it does not, for the others."""
-
-    def ask(name: str) -> set[str]:
-        cluster[name].capabilities()
-        return set(cluster[name].databases(read_timeout=LOOK_TIMEOUT))
-
-    return answers(cluster, each(cluster.names, ask, control))
-
-
-def _chosen(wanted: Wanted, known: dict[str, set[str]]) -> list[str]:
-    if wanted.databases is not None:
-        return list(dict.fromkeys(wanted.databases))
-    everywhere = set().union(*known.values())
-    return sorted(name for name in everywhere if selected(name, wanted.include, wanted.exclude))
-
-
-def _setup_one(
-    cluster: Cluster, database: str, known: dict[str, set[str]], wanted: Wanted, *, linked: bool
-) -> DatabaseReport:
-    has = [name for name in known if database in known[name]]
-    lacks = [name for name in known if database not in known[name]]
-    like: DatabaseInfo | None = Database(cluster[has[0]], database).info() if has else None
-    report = DatabaseReport(already_on=has)
-    made = values(each(lacks, lambda name: ensure.create(cluster, name, database, like)))
-    report.created_on = [name for name, new in made.items() if new]
-    looks = values(each(has, lambda name: describe(Database(cluster[name], database))))
-    found = {name: look for name, look in looks.items() if look is not None}
-    report.security = ensure.share_security(cluster, database, found, report.created_on)
-    if linked:
-        report.links = _link(cluster, database, list(known), wanted)
-    return report
+def _desired(cluster: Cluster, wanted: Wanted, found: Found) -> Desired:
+    named = frozenset(wanted.databases) if wanted.databases is not None else None
+    narrowed = found.narrowed - (named or frozenset())
+    if not wanted.bidirectional:
+        everywhere = frozenset().union(*(node.databases for node in found.nodes.values()))
+        narrowed |= named if named is not None else {name for name in everywhere if wanted.rules.selected(name)}
+    return Desired(
+        nodes=tuple(cluster.names),
+        rules=wanted.rules,
+        shape=_shapes(cluster),
+        only=named,
+        own=frozenset({OWN_DATABASE}) if wanted.canary else frozenset(),
+        asked=wanted.asked,
+        narrowed=narrowed if wanted.asked else found.narrowed,
+        kicks=wanted.kicks,
+        earlier=wanted.earlier,
+        linked=wanted.continuous,
+    )
 
 
-def _link(cluster: Cluster, database: str, answering: list[str], wanted: Wanted) -> dict[str, list[str]]:
-    def put(link: Link) -> str:
-        source, target = cluster[link.source], cluster[link.target]
-        document = link_document(link, source.node, target.node)
-        return Replicator(target).put_link(document, lambda found: same_link(document, found))
+def _shapes(cluster: Cluster) -> Shape:
+    """The shape that the documents of a pair should have, worked out once a pair and rule."""
 
-    told: dict[str, list[str]] = {"created": [], "updated": [], "unchanged": [], "not_written": []}
-    plan = links(database, cluster.names, wanted.topology, bidirectional=wanted.bidirectional)
-    done = values(each([link for link in plan if link.target in answering], put))
-    for link in plan:
-        told[done.get(link, "not_written")].append(str(link))
-    return told
+    @cache
+    def wanted(source: str, target: str, rule: Rule) -> str:
+        link = Link("database", source, target)
+        document = link_document(link, cluster[source].node, cluster[target].node, selector=rule.selector)
+        return shape(document, link.database)
+
+    return wanted
+
+
+def _refuse_selectors(cluster: Cluster, rules: Rules, names: Sequence[str]) -> None:
+    if any(rule.selector is not None for rule in rules.rules) and not all(
+        cluster[name].capabilities().scheduler for name in names
+    ):
+        raise Unsupported("this kind of node cannot replicate by a selector: take it out of REPLICATION_RULES")
+
+
+def _merged(first: Applied, then: Applied) -> Applied:
+    return replace(then, failures=first.failures + then.failures, failed=first.failed + then.failed)
+
+
+def remember(cluster: Cluster, wanted: Wanted, found: Found, planned: Plan, done: Applied | None = None) -> list[str]:
+    """Write ledgers, and one-way choices, on each node. Returns what could not be written, in words: the next reconcile
+    writes it."""
+    everywhere = frozenset().union(*(node.databases for node in found.nodes.values()), planned.modes)
+    chosen = {name for name in everywhere if wanted.rules.selected(name) or name in planned.modes}
+    created = done.created if done else {}
+
+    def note(name: str) -> None:
+        node = found.nodes[name]
+        made = {database for database, nodes in created.items() if name in nodes}
+        # what is gone everywhere is forgotten: made anew on one node, it is to travel again
+        now = ((node.databases | made) & chosen) | (node.ledger & everywhere)
+        if now != node.ledger:
+            ensure_own_database(cluster[name])
+            ledger.write(cluster[name], now, node.ledger)
+        if wanted.asked and wanted.databases is not None:
+            choices.write(cluster[name], wanted.databases, narrowed=not wanted.bidirectional)
+
+    outcomes = each(found.nodes, note)
+    return [
+        f"what {name} has could not be noted there: {reason(outcome.error)}"
+        for name, outcome in outcomes.items()
+        if outcome.error is not None
+    ]

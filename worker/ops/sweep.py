@@ -1,5 +1,5 @@
 """Look at every node once, all at the same time: does it answer, with our credentials, and how fast; what is
-it; which databases has it; how are its links.
+it; which databases has it.
 
 Each node has its own time-outs, so a hung one costs the sweep one time-out, however many hang.
 """
@@ -11,24 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.core.errors import ReplicationError, ServerFault, Unsupported
+from worker.core.errors import ReplicationError, ServerFault
 from worker.core.health import Look
-from worker.core.names import parse_replication_document_id
-from worker.core.redact import scrub
+from worker.core.names import OWN_DATABASE
 from worker.couch.cluster import Cluster
-from worker.couch.replicator import Replicator
 from worker.ops.look import reason
 from worker.ops.parallel import each
 
 
 @dataclass
 class NodeSeen:
-    """`databases` and `links` are None where they could not be read: unknown, not empty."""
+    """`databases` is None where they could not be read: unknown, not empty."""
 
     look: Look
-    scheduler: bool | None = None
     databases: list[str] | None = None
-    links: list[dict[str, Any]] | None = None
     errors: list[str] = field(default_factory=list)
 
 
@@ -62,12 +58,10 @@ def _look(cluster: Cluster, name: str, timeout: float) -> NodeSeen:
             uuid=capabilities.uuid,
             kind=capabilities.kind.value,
         ),
-        scheduler=capabilities.scheduler,
     )
     try:
         names = server.databases(tries=1, read_timeout=timeout)
-        seen.databases = [database for database in names if not database.startswith("_")]
-        seen.links = _links(Replicator(server), timeout)
+        seen.databases = [name for name in names if not name.startswith("_") and name != OWN_DATABASE]
     except ReplicationError as error:
         # the node is there, but does not tell everything: say what is missing instead of guessing
         seen.errors.append(reason(error))
@@ -78,29 +72,3 @@ def _version(said: Mapping[str, Any]) -> str | None:
     version = str(said.get("version") or "") or None
     # a stand-in's number is not CouchDB's
     return f"express-pouchdb {version}" if version and "express-pouchdb" in said else version
-
-
-def _links(replicator: Replicator, timeout: float) -> list[dict[str, Any]]:
-    """The state of each of our continuous links that this server pulls."""
-    try:
-        documents = replicator.documents(read_timeout=timeout)
-    except Unsupported:
-        return []
-    found = []
-    for document in documents:
-        link = parse_replication_document_id(str(document.get("doc_id") or ""))
-        if link is None:  # somebody else's
-            continue
-        source, target, database = link
-        info = document.get("info") or {}
-        found.append(
-            {
-                "database": database,
-                "source": source,
-                "target": target,
-                "state": document.get("state"),
-                "lag": None,  # changes_pending is not lag (it is null on an idle link and stale on a waiting one)
-                "last_error": scrub(str(info["error"])) if info.get("error") else None,
-            }
-        )
-    return found

@@ -22,8 +22,8 @@ from collections.abc import Mapping, Sequence
 from itertools import permutations
 from typing import NoReturn
 
-from worker.core.errors import Cancelled, DocumentsRefused, ReplicationError
-from worker.core.model import Link, PullStats
+from worker.core.errors import Cancelled, DocumentsRefused, NotEnoughNodes, ReplicationError
+from worker.core.model import Link, PullStats, Route
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
 from worker.ops import ensure, pulls
@@ -40,7 +40,9 @@ class _NodeLost(Exception):
     """A node went away in mid-sync; the rest goes on without it."""
 
 
-def sync(cluster: Cluster, database: str, control: Control, *, create_missing: bool = True) -> SyncResult:
+def sync(
+    cluster: Cluster, database: str, control: Control, *, create_missing: bool = True, route: Route = Route()
+) -> SyncResult:
     """Returns the result, also where some nodes were skipped or some lag is left.
 
     Raises NotFound (no node has the database), NotEnoughNodes, OneNodeOnly, MixedNodeKinds, DocumentsRefused (a
@@ -56,8 +58,9 @@ def sync(cluster: Cluster, database: str, control: Control, *, create_missing: b
     names = _prepare(cluster, found, result, create=create_missing)
     while True:
         require_two(cluster, names, result.skipped)
+        _require_source(cluster, names, route, result)
         try:
-            _Rounds(cluster, names, result, control).run()
+            _Rounds(cluster, names, result, control, route).run()
             break
         except _NodeLost:
             names = [name for name in names if name not in result.skipped]
@@ -70,10 +73,19 @@ def sync(cluster: Cluster, database: str, control: Control, *, create_missing: b
     return result
 
 
-def cancel_sync(cluster: Cluster, database: str) -> list[str]:
+def cancel_sync(cluster: Cluster, database: str, route: Route = Route()) -> list[str]:
     """Stop on the nodes whatever pulls an earlier attempt at a sync may have left running there. Returns those
     that may still run, each with the reason."""
-    return pulls.cancel(cluster, [Link(database, source, target) for source, target in permutations(cluster.names, 2)])
+    links = [Link(database, source, target) for source, target in permutations(cluster.names, 2)]
+    return pulls.cancel(cluster, links, route.selector)
+
+
+def _require_source(cluster: Cluster, names: Sequence[str], route: Route, result: SyncResult) -> None:
+    """Where changes only go out from the primary, no other node can take its place. Raises NotEnoughNodes."""
+    primary = cluster.names[0]
+    if not route.gathers and primary not in names:
+        why = result.skipped.get(primary, "it does not have the database")
+        raise NotEnoughNodes(f"this database goes one way, from {primary}, which takes no part: {why}")
 
 
 def _prepare(cluster: Cluster, found: Participants, result: SyncResult, *, create: bool) -> list[str]:
@@ -98,14 +110,17 @@ def _prepare(cluster: Cluster, found: Participants, result: SyncResult, *, creat
 class _Rounds:
     """Gather, scatter and check until nothing is behind. The first of `names` is the hub."""
 
-    def __init__(self, cluster: Cluster, names: Sequence[str], result: SyncResult, control: Control) -> None:
+    def __init__(
+        self, cluster: Cluster, names: Sequence[str], result: SyncResult, control: Control, route: Route
+    ) -> None:
         self._cluster = cluster
+        self._selector = route.selector
         self._result = result
         self._control = control
         self._checkpoints: dict[Link, str] = {}
         hub, others = names[0], names[1:]
         result.hub, result.nodes = hub, list(names)
-        self._inward = [Link(result.database, name, hub) for name in others]
+        self._inward = [Link(result.database, name, hub) for name in others] if route.gathers else []
         self._outward = [Link(result.database, hub, name) for name in others]
 
     def run(self) -> None:
@@ -127,7 +142,7 @@ class _Rounds:
         """Run the pulls and record them; returns the documents written."""
         if not links:
             return 0
-        outcomes = pulls.retried(self._cluster, links, phase, self._control)
+        outcomes = pulls.retried(self._cluster, links, phase, self._control, self._selector)
         self._result.left += outcomes.left
         written = 0
         for link, pulled in outcomes.done.items():
@@ -153,9 +168,11 @@ class _Rounds:
         return checked
 
     def _doubt(self, checked: Checked) -> None:
-        for link in doubtful(checked, self._result.refused):
+        # where not everything travels, counts differ and mean nothing: only refusals are a reason to doubt
+        counted = self._selector is None and bool(self._inward)
+        for link in doubtful(checked, self._result.refused, counted=counted):
             self._control.report("compare")
-            missing = find_missing(self._cluster, link, self._control)
+            missing = find_missing(self._cluster, link, self._control, self._selector)
             if missing.count:
                 # written since the check? then it is lag, and the next sync's business
                 source = Database(self._cluster[link.source], link.database)

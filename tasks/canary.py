@@ -1,0 +1,29 @@
+"""The scheduled canary: how many seconds does a write take from each node to each other, now?"""
+
+from __future__ import annotations
+
+import time
+
+from worker.ops.canary import measure
+
+from tasks.wiring import Parts
+from worker.core.health import NodeState
+from worker.couch.cluster import Cluster
+from worker.ops.control import Unattended
+
+SHORTEST_WAIT = 30.0  # seconds
+LONGEST_WAIT = 150.0
+
+
+def run_canary(parts: Parts, cluster: Cluster) -> None:
+    sweep = parts.seen.sweep()
+    if sweep is None or parts.replication.reconcile() is None:
+        return
+    names = [n["name"] for n in sweep["nodes"] if n["state"] == NodeState.HEALTHY and n["name"] in cluster.names]
+    if len(names) < 2:
+        return
+    # where only the periodic pass carries changes, a write waits for its turn
+    patience = min(LONGEST_WAIT, max(SHORTEST_WAIT, 2.0 * parts.settings.replication_retry_seconds + 10))
+    began = time.time()
+    arrivals = measure(cluster, names, Unattended(), patience)
+    parts.replication.save_canary({"arrivals": [vars(arrival) for arrival in arrivals], "observed_at": began})

@@ -1,0 +1,117 @@
+"""The scheduled look at the continuous links: states, true lag, stalls, and which of them are to be started anew."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from worker.core.remedies import Trouble, explain
+
+from config.logs import get
+from tasks.wiring import Parts
+from worker.core.health import NodeState
+from worker.core.lag import Ends, Kicks, LinkLook, LinkState, LinkStatus, forgiven, judge, summarise, to_kick
+from worker.core.model import Link
+from worker.core.names import replication_document_id
+from worker.couch.cluster import Cluster
+from worker.ops.links import look_at_links
+
+log = get(__name__)
+
+
+def run_links(parts: Parts, cluster: Cluster) -> None:
+    sweep = parts.seen.sweep()
+    if sweep is None:
+        return
+    up = {node["name"]: node["state"] == NodeState.HEALTHY for node in sweep["nodes"] if node["name"] in cluster.names}
+    answering = [name for name, healthy in up.items() if healthy]
+    earlier = {link: status for links in parts.replication.all_links().values() for link, status in map(_read, links)}
+    looks = look_at_links(cluster, answering, earlier, parts.settings.couchdb_timeout)
+    now = time.time()
+    stall = parts.settings.replication_stall_seconds
+    statuses = {link: judge(earlier.get(link), look, now, stall) for link, look in looks.items()}
+    troubles = {link: _trouble(link, status, up) for link, status in statuses.items()}
+    _tell_changes(earlier, statuses)
+    _plan_kicks(parts, statuses, troubles, up, now)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for link, status in sorted(statuses.items()):
+        found.setdefault(link.database, []).append(_told(link, status, troubles[link], now))
+    summary = summarise({(link.database, link.source, link.target): status for link, status in statuses.items()})
+    parts.replication.save_links(found, {**asdict(summary), "broken": summary.broken, "observed_at": now})
+
+
+def _trouble(link: Link, status: LinkStatus, up: Mapping[str, bool]) -> Trouble | None:
+    return explain(
+        status.look.state.value,
+        status.look.error,
+        source=link.source,
+        target=link.target,
+        source_up=up.get(link.source),
+        target_up=up.get(link.target),
+    )
+
+
+def _plan_kicks(
+    parts: Parts,
+    statuses: Mapping[Link, LinkStatus],
+    troubles: Mapping[Link, Trouble | None],
+    up: Mapping[str, bool],
+    now: float,
+) -> None:
+    """Which links the next reconcile is to start anew. Counted now: a kick that could not be done waits like one that
+    did not help."""
+    by_document = {replication_document_id(link.database, link.source, link.target): link for link in statuses}
+    keyed = {document: statuses[link] for document, link in by_document.items()}
+    ends: dict[str, Ends] = {}
+    for document, link in by_document.items():
+        trouble = troubles[link]
+        ends[document] = Ends(bool(up.get(link.source) and up.get(link.target)), trouble.kind if trouble else None)
+    history = {name: Kicks(int(kick["count"]), kick["at"]) for name, kick in parts.replication.kicks().items()}
+    chosen = to_kick(keyed, ends, history, now)
+    kicks = {
+        document: {"count": history[document].count + 1 if document in history else 1, "at": now} for document in chosen
+    }
+    parts.replication.save_kicks(kicks, forgiven(keyed, history, now))
+    if chosen:
+        log.warning("links will be started anew", links=chosen[:20], count=len(chosen))
+        parts.replication.save_wanted_kicks(sorted({*chosen, *parts.replication.wanted_kicks()}))
+        parts.publisher.soon("reconcile")
+
+
+def _tell_changes(earlier: Mapping[Link, LinkStatus], statuses: Mapping[Link, LinkStatus]) -> None:
+    for link, status in statuses.items():
+        before = earlier.get(link)
+        if before is None or before.state is status.state:
+            continue
+        bad = {LinkState.STALLED, LinkState.CRASHING, LinkState.FAILED, LinkState.ERROR}
+        tell = log.warning if status.state in bad else log.info
+        tell("link state", database=link.database, link=str(link), state=status.state.value, error=status.look.error)
+
+
+def _told(link: Link, status: LinkStatus, trouble: Trouble | None, now: float) -> dict[str, Any]:
+    """As the API shows it; what only the next look needs is under `look`."""
+    look = status.look
+    return {
+        "database": link.database,
+        "source": link.source,
+        "target": link.target,
+        "state": status.state.value,
+        "since": status.since,
+        "lag": look.lag,
+        "last_moved_at": status.moved_at,
+        "behind_since": status.behind_since,
+        "doc_write_failures": look.refused,
+        "last_error": trouble.words if trouble else None,
+        "error_kind": trouble.kind if trouble else None,
+        "remedy": trouble.remedy if trouble else None,
+        "observed_at": now,
+        "look": asdict(look),
+    }
+
+
+def _read(told: Mapping[str, Any]) -> tuple[Link, LinkStatus]:
+    look = LinkLook(**{**told["look"], "state": LinkState(told["look"]["state"])})
+    status = LinkStatus(look, LinkState(told["state"]), told["since"], told["last_moved_at"], told["behind_since"])
+    return Link(told["database"], told["source"], told["target"]), status

@@ -1,0 +1,128 @@
+"""Look at every continuous link: its state as CouchDB's scheduler tells it, and its true lag.
+
+Lag is asked of the source, `_changes?since=THROUGH&limit=0`, with the sequence up to which the target has everything:
+the running job's `through_seq`, or the checkpoint in the target's `_local` document where no job tells. A link that had
+no lag, and whose source has not changed since, is not asked again: with `_dbs_info` 100 links cost one request.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from worker.core.errors import ReplicationError
+from worker.core.lag import LinkLook, LinkState, LinkStatus
+from worker.core.model import Link
+from worker.core.names import parse_replication_document_id
+from worker.core.redact import scrub
+from worker.couch.cluster import Cluster
+from worker.couch.database import Database
+from worker.couch.replicator import Replicator
+from worker.ops.parallel import each, pooled
+
+AT_ONCE = 8
+BEGINNING = "0"
+
+Looks = dict[Link, LinkLook]
+
+
+def look_at_links(cluster: Cluster, names: Sequence[str], earlier: Mapping[Link, LinkStatus], timeout: float) -> Looks:
+    """Our links on these nodes (those that answered the last sweep). A link that was seen earlier and whose node does
+    not tell now is there still, in state unknown."""
+    rows = each(names, lambda name: _scheduled(cluster, name, timeout))
+    looks: Looks = {}
+    for outcome in rows.values():
+        looks.update(outcome.value or {})
+    told = {name for name, outcome in rows.items() if outcome.error is None}
+    for link in earlier:
+        if link.target not in told and link.target in cluster.names and link.source in cluster.names:
+            looks.setdefault(link, LinkLook(LinkState.UNKNOWN))
+    return _with_lag(cluster, looks, earlier, told)
+
+
+def _scheduled(cluster: Cluster, name: str, timeout: float) -> Looks:
+    if not cluster[name].capabilities().scheduler:
+        return {}
+    found = {}
+    for row in Replicator(cluster[name]).documents(read_timeout=timeout):
+        parsed = parse_replication_document_id(str(row.get("doc_id") or ""))
+        if parsed is not None:  # else it is somebody else's
+            source, target, database = parsed
+            found[Link(database, source, target)] = _look(row)
+    return found
+
+
+def _look(row: Mapping[str, Any]) -> LinkLook:
+    info = row.get("info") or {}
+    state = str(row.get("state"))
+    error = info.get("error")
+    return LinkLook(
+        state=LinkState(state) if state in set(LinkState) else LinkState.UNKNOWN,
+        replication_id=str(row["id"]).partition("+")[0] if row.get("id") else None,
+        through=info.get("through_seq"),
+        written=info.get("docs_written"),
+        refused=int(info.get("doc_write_failures") or 0),
+        error=scrub(str(error)) if error else None,
+    )
+
+
+def _with_lag(cluster: Cluster, looks: Looks, earlier: Mapping[Link, LinkStatus], told: set[str]) -> Looks:
+    by_source: dict[str, set[str]] = defaultdict(set)
+    for link in looks:
+        if link.source in told:
+            by_source[link.source].add(link.database)
+    sequences = each(by_source, lambda name: cluster[name].sequences(sorted(by_source[name])))
+    now = {
+        (name, database): sequence
+        for name, outcome in sequences.items()
+        for database, sequence in (outcome.value or {}).items()
+    }
+    asked: list[Link] = []
+    for link in list(looks):
+        sequence = now.get((link.source, link.database))
+        look = looks[link] = replace(looks[link], source_sequence=sequence)
+        known = earlier.get(link)
+        if sequence is None or link.target not in told:
+            continue
+        if known is not None and _still_in_step(known.look, look):
+            looks[link] = replace(look, lag=0, through=look.through or known.look.through)
+        else:
+            asked.append(link)
+    for outcome in pooled(asked, lambda link: _ask(cluster, link, looks[link]), AT_ONCE):
+        if outcome.value is not None:
+            looks[outcome.key] = outcome.value
+    return looks
+
+
+def _still_in_step(before: LinkLook, now: LinkLook) -> bool:
+    return (
+        before.lag == 0
+        and before.source_sequence == now.source_sequence
+        and before.replication_id == now.replication_id
+        and now.state not in {LinkState.CRASHING, LinkState.ERROR, LinkState.FAILED}
+    )
+
+
+def _ask(cluster: Cluster, link: Link, look: LinkLook) -> LinkLook:
+    """The look with its lag; unknown stays None."""
+    through = look.through or _checkpoint(cluster, link, look)
+    if through is None:
+        return look
+    try:
+        lag = Database(cluster[link.source], link.database).changes_after(through)
+    except ReplicationError:
+        return replace(look, through=through)
+    return replace(look, through=through, lag=lag)
+
+
+def _checkpoint(cluster: Cluster, link: Link, look: LinkLook) -> str | None:
+    """What the target has confirmed, from its own record; the beginning where it has confirmed nothing yet."""
+    if look.replication_id is None:
+        return None
+    try:
+        found = Database(cluster[link.target], link.database).get(f"_local/{look.replication_id}")
+    except ReplicationError:
+        return None
+    return str(found["source_last_seq"]) if found and found.get("source_last_seq") else BEGINNING
