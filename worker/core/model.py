@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+Leaves = tuple[str, ...]  # a document's leaf revisions, deleted ones too, sorted
+Row = tuple[str, Leaves]  # a document's id and its leaves
+
 
 class NodeKind(StrEnum):
     COUCHDB = "couchdb"
@@ -48,6 +51,7 @@ class Capabilities:
     scheduler: bool  # continuous replication, joining and cancelling of one-shot replications
     dbs_info: bool  # POST /_dbs_info
     up: bool  # GET /_up
+    selective: bool  # _replicate takes doc_ids and selector
 
 
 @dataclass(frozen=True)
