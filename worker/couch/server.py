@@ -130,6 +130,7 @@ class Server:
             scheduler=self._has("GET", "_scheduler", "jobs"),
             dbs_info=not standin and self._has("POST", "_dbs_info"),
             up=self._has_up(),
+            selective=not standin,
         )
 
     def _has(self, method: str, *path: str) -> bool:

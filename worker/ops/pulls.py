@@ -8,7 +8,7 @@ is given up, whatever its pull says.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -46,29 +46,34 @@ class Outcomes:
     left: list[Link] = field(default_factory=list)
 
 
+BodyOf = Callable[[Cluster, Link], Mapping[str, Any]]
+
+
 def body_of(cluster: Cluster, link: Link) -> dict[str, Any]:
     target = cluster[link.target]
     return pull_body(link.database, cluster[link.source].node, target.node, tuned=target.capabilities().scheduler)
 
 
-def run(cluster: Cluster, links: Sequence[Link], phase: str, control: Control) -> Outcomes:
-    """Pull all `links` at once and return when each has ended or lost one of its nodes.
+def run(cluster: Cluster, links: Sequence[Link], phase: str, control: Control, body: BodyOf = body_of) -> Outcomes:
+    """Pull all `links` at once and return when each has ended or lost one of its nodes. `body` says what a link's
+    `_replicate` is, the same at each call.
 
     Raises Cancelled after the nodes were told to stop; LeaseLost and HandedBack at once, because whoever
     goes on joins what still runs.
     """
-    return _Run(cluster, links, phase, control).run()
+    return _Run(cluster, links, phase, control, body).run()
 
 
-def cancel(cluster: Cluster, links: Sequence[Link]) -> list[str]:
+def cancel(cluster: Cluster, links: Sequence[Link], body: BodyOf = body_of) -> list[str]:
     """Stop these pulls on the nodes. Returns those that may still run, each with the reason."""
-    outcomes = each(links, lambda link: Replicator(cluster[link.target]).cancel(body_of(cluster, link)))
+    outcomes = each(links, lambda link: Replicator(cluster[link.target]).cancel(body(cluster, link)))
     return [f"{link}: {reason(outcome.error)}" for link, outcome in outcomes.items() if outcome.error is not None]
 
 
 class _Run:
-    def __init__(self, cluster: Cluster, links: Sequence[Link], phase: str, control: Control) -> None:
+    def __init__(self, cluster: Cluster, links: Sequence[Link], phase: str, control: Control, body: BodyOf) -> None:
         self._cluster = cluster
+        self._body = body
         self._phase = phase
         self._control = control
         self._total = len(links)
@@ -91,7 +96,7 @@ class _Run:
                     watch_at = time.monotonic() + WATCH_EVERY
         except Cancelled:
             self._order = Orders.CANCEL
-            raise Cancelled(cancel(self._cluster, list(self._open))) from None
+            raise Cancelled(cancel(self._cluster, list(self._open), self._body)) from None
         finally:
             if self._order is Orders.GO:
                 # whatever ended this: nobody waits any more, so nobody may post the pulls again
@@ -107,7 +112,7 @@ class _Run:
     def _pull(self, link: Link) -> Pulled:
         began = time.monotonic()
         replicator = Replicator(self._cluster[link.target])
-        stats = replicator.pull(body_of(self._cluster, link), orders=lambda: self._orders(link))
+        stats = replicator.pull(self._body(self._cluster, link), orders=lambda: self._orders(link))
         return Pulled(stats, round(time.monotonic() - began, 3))
 
     def _collect(self, ended: SimpleQueue[Outcome[Link, Pulled]]) -> None:
@@ -146,7 +151,7 @@ class _Run:
             self._outcomes.left += given_up
             return
         # the other end still answers, mostly: it should not go on trying
-        cancel(self._cluster, [link for link in given_up if link.target != name])
+        cancel(self._cluster, [link for link in given_up if link.target != name], self._body)
 
     def _probe(self, names: Sequence[str]) -> dict[str, ReplicationError]:
         looks = each(sorted(set(names)), lambda name: self._cluster[name].welcome(tries=1, read_timeout=PROBE_TIMEOUT))
