@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 
-from worker.ops.canary import measure
-
 from tasks.wiring import Parts
 from worker.core.health import NodeState
 from worker.couch.cluster import Cluster
+from worker.ops.canary import measure
 from worker.ops.control import Unattended
 
 SHORTEST_WAIT = 30.0  # seconds

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from worker.core.remedies import Trouble, explain
-
 from config.logs import get
 from tasks.wiring import Parts
 from worker.core.health import NodeState
 from worker.core.lag import Ends, Kicks, LinkLook, LinkState, LinkStatus, forgiven, judge, summarise, to_kick
 from worker.core.model import Link
 from worker.core.names import replication_document_id
+from worker.core.remedies import Trouble, explain
 from worker.couch.cluster import Cluster
 from worker.ops.links import look_at_links
 

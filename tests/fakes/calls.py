@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tests.fakes.documents import FakeDatabase, JsonObject, Refused
@@ -58,9 +59,9 @@ def _inside(node: FakeNode, database: FakeDatabase, request: Request, rest: list
             database.security = request.body
         return 200, database.security if request.method == "GET" else {"ok": True}
     if rest[0] == "_changes":
-        return 200, _changes(node, database, request.params)
+        return 200, _changes(node, database, request)
     if rest[0] == "_bulk_docs":
-        return 201, _bulk(database, request.body)
+        return 201, _bulk(node, database, request.body)
     if rest[0] == "_revs_diff":
         return 200, _revs_diff(database, request.body)
     return _document(database, request, "/".join(rest))
@@ -91,12 +92,14 @@ def _local(database: FakeDatabase, request: Request, identity: str) -> Said:
     return 200, {"_id": identity, "_rev": "0-1", **database.local[identity]}
 
 
-def _bulk(database: FakeDatabase, body: JsonObject) -> list[JsonObject]:
-    """With new_edits false only failures are told, and there are none."""
+def _bulk(node: FakeNode, database: FakeDatabase, body: JsonObject) -> list[JsonObject]:
+    """With new_edits false only failures are told."""
     if body.get("new_edits") is False:
+        refused = [document for document in body["docs"] if node.refuses(document)]
         for document in body["docs"]:
-            database.write_replicated(document)
-        return []
+            if document not in refused:
+                database.write_replicated(document)
+        return [{"id": document["_id"], "error": "forbidden", "reason": "not here"} for document in refused]
     told: list[JsonObject] = []
     for document in body["docs"]:
         try:
@@ -117,23 +120,44 @@ def _revs_diff(database: FakeDatabase, asked: dict[str, list[str]]) -> JsonObjec
     return told
 
 
-def _changes(node: FakeNode, database: FakeDatabase, params: Any) -> JsonObject:
+def _changes(node: FakeNode, database: FakeDatabase, request: Request) -> JsonObject:
+    params = request.params
     limit = int(params["limit"]) if "limit" in params else None
     if node.standin and limit == 0:
         limit = 1
     since = params.get("since", "0")
-    rows, pending = database.changes(since, limit)
-    every = params.get("style") == "all_docs"
+    told_of = _filtered(database, request)
+    rows, pending = database.changes(since, limit, lambda identity: bool(told_of(identity)))
+    # only one sequence in so many rows is told
+    interval = 1 if node.standin else int(params.get("seq_interval", 1))
     told = []
-    for number, identity in rows:
+    for place, (number, identity) in enumerate(rows):
+        row = {"seq": None if place % interval else _sequence(node, database, number), "id": identity}
+        row["changes"] = [{"rev": name} for name in told_of(identity)]
         document = database.documents[identity]
-        leaves = document.leaves()
-        row = {"seq": _sequence(node, database, number), "id": identity}
-        row["changes"] = [{"rev": name} for name in (leaves if every else leaves[:1])]
-        told.append(row | ({"deleted": True} if document.revisions[leaves[0]].deleted else {}))
+        told.append(row | ({"deleted": True} if document.revisions[document.leaves()[0]].deleted else {}))
     reached = rows[-1][0] if rows else min(database.number_of(since), database.number)
     last = {"results": told, "last_seq": _sequence(node, database, reached)}
     return last if node.standin else {**last, "pending": pending}
+
+
+def _filtered(database: FakeDatabase, request: Request) -> Callable[[str], list[str]]:
+    """Id -> the leaves that a row tells: none where the document has no row."""
+    every = request.params.get("style") == "all_docs"
+    ids = set(request.body["doc_ids"]) if request.params.get("filter") == "_doc_ids" else None
+    selector = request.body["selector"] if request.params.get("filter") == "_selector" else {}
+
+    def matches(identity: str, name: str) -> bool:
+        """Equality of fields is all of Mango that tests need."""
+        body = {**(database.documents[identity].revisions[name].body or {}), "_id": identity}
+        return all(body.get(field) == value for field, value in selector.items())
+
+    def leaves(identity: str) -> list[str]:
+        found = database.documents[identity].leaves()
+        told = found if every else found[:1]
+        return [name for name in told if (ids is None or identity in ids) and matches(identity, name)]
+
+    return leaves
 
 
 def _info(node: FakeNode, database: FakeDatabase) -> JsonObject:
@@ -165,7 +189,8 @@ def _scheduled(node: FakeNode, what: str) -> list[JsonObject]:
             rows.append({"database": "_replicator", "doc_id": identity, "state": "running", "info": info, **ends})
     if what == "jobs":
         for job in list(node.jobs.values()):
-            rows.append({"database": None, "doc_id": None, "source": job.source, "target": job.target, "info": info})
+            ends = {"source": job.source, "target": job.target}
+            rows.append({"database": None, "id": job.id, "doc_id": None, "info": info, **ends})
     return rows
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,12 +146,18 @@ class FakeDatabase:
         found = self.documents.get(identity)
         return found is not None and revision in found.revisions and found.revisions[revision].body is not None
 
-    def changes(self, since: str, limit: int | None = None) -> tuple[list[tuple[int, str]], int]:
-        """[(number, id)] after `since`, and how many there are after those."""
+    def changes(
+        self, since: str, limit: int | None = None, wanted: Callable[[str], bool] = lambda identity: True
+    ) -> tuple[list[tuple[int, str]], int]:
+        """[(number, id)] after `since` of the `wanted` documents, and how many there are after those."""
         after = self.number_of(since)
-        rows = sorted((number, identity) for identity, number in self.changed.items() if number > after)
+        rows = sorted((number, key) for key, number in self.changed.items() if number > after and wanted(key))
         told = rows if limit is None else rows[:limit]
         return told, len(rows) - len(told)
+
+    def purge(self, identity: str) -> None:
+        """Forget a document as if it had never been: no tombstone, no row in the feed."""
+        del self.documents[identity], self.changed[identity]
 
     def counts(self) -> tuple[int, int]:
         """Documents, and deleted ones."""

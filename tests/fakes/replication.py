@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.fakes.couchdb import FakeCouch, FakeNode
 
 COUNTERS = ("missing_checked", "missing_found", "docs_read", "docs_written", "doc_write_failures")
+UNSUPPORTED = {"cancel", "continuous", "doc_ids", "selector", "since_seq"}  # by a stand-in
+NO_CHECKPOINTS = {"ok": True, "use_checkpoints": False}  # no word of what was done
 Said = tuple[int, Any]  # status and body of an answer
 
 
@@ -29,6 +31,7 @@ Said = tuple[int, Any]  # status and body of an answer
 class Job:
     """A running one-shot replication. Callers wait for `done`; a cancelled one never is."""
 
+    id: str
     source: str
     target: str
     done: threading.Event = field(default_factory=threading.Event)
@@ -44,9 +47,10 @@ class Replications:
 
     def one_shot(self, node: FakeNode, body: JsonObject) -> Said:
         """Start or join, and wait for the end. Raises TimedOut where it does not come while the node is held."""
-        if node.standin and body.keys() & {"cancel", "continuous"}:
-            raise Refused(501, "not_implemented", "cancel")
-        identity = _identity(body)
+        unsupported = body.keys() & UNSUPPORTED if node.standin else set()
+        if unsupported:
+            raise Refused(501, "not_implemented", min(unsupported))
+        identity = body.get("replication_id") or _identity(body)
         with self._couch.lock:
             job = node.jobs.get(identity)
             if body.get("cancel"):
@@ -56,7 +60,8 @@ class Replications:
                 del node.jobs[identity]
                 return 200, {"ok": True, "_local_id": identity}
             if job is None:
-                job = node.jobs[identity] = Job(*(f"{_url(body[side])}/" for side in ("source", "target")))
+                ends = (f"{_url(body[side])}/" for side in ("source", "target"))
+                job = node.jobs[identity] = Job(identity, *ends)
                 threading.Thread(target=self._run, args=(node, identity, job, body), daemon=True).start()
         if not job.done.wait(self._couch.patience if node.held else 10.0):
             raise TimedOut("connected, but no answer within the time-out")
@@ -104,7 +109,11 @@ class Replications:
             if name not in there.databases:
                 raise Refused(500, "db_not_found", f"could not open {_url(body[side])}/")
             found.append(there.databases[name])
-        answer = replicate(found[0], found[1], _identity(body), self._reach(node, body["target"]).refuses)
+        refuses = self._reach(node, body["target"]).refuses
+        if "doc_ids" in body:
+            figures = copy(found[0], found[1], [key for key in body["doc_ids"] if key in found[0].documents], refuses)
+            return {"ok": True, **figures} if body.get("use_checkpoints", True) else NO_CHECKPOINTS
+        answer = replicate(found[0], found[1], _identity(body), refuses)
         return _standin_answer(answer) if node.standin else answer
 
     def _reach(self, node: FakeNode, endpoint: JsonObject) -> FakeNode:
@@ -130,8 +139,20 @@ def replicate(
     if not rows:
         checkpoint = {"source_last_seq": since, "history": history} if history else {}
         return {"ok": True, "no_changes": True, **checkpoint}
+    figures = copy(source, target, [document_id for _, document_id in rows], refuses)
+    earlier = history[0] if history else {}
+    reached = source.sequence(rows[-1][0])
+    session = {name: earlier.get(name, 0) + figures[name] for name in COUNTERS} | {"recorded_seq": reached}
+    kept = {"source_last_seq": reached, "history": [session, *history][:50]}
+    source.local[identity] = target.local[identity] = kept
+    return {"ok": True, **kept}
+
+
+def copy(
+    source: FakeDatabase, target: FakeDatabase, ids: list[str], refuses: Callable[[JsonObject], bool]
+) -> dict[str, int]:
     figures = dict.fromkeys(COUNTERS, 0)
-    for _, document_id in rows:
+    for document_id in ids:
         for revision in source.documents[document_id].leaves():
             figures["missing_checked"] += 1
             if target.has(document_id, revision):
@@ -142,12 +163,7 @@ def replicate(
                 figures[name] += 1
             if not refused:
                 target.write_replicated(document)
-    earlier = history[0] if history else {}
-    reached = source.sequence(rows[-1][0])
-    session = {name: earlier.get(name, 0) + figures[name] for name in COUNTERS} | {"recorded_seq": reached}
-    kept = {"source_last_seq": reached, "history": [session, *history][:50]}
-    source.local[identity] = target.local[identity] = kept
-    return {"ok": True, **kept}
+    return figures
 
 
 def _agreed(source: FakeDatabase, target: FakeDatabase, identity: str) -> tuple[list[JsonObject], str]:
@@ -166,7 +182,8 @@ def _standin_answer(answer: JsonObject) -> JsonObject:
 
 def _identity(body: JsonObject) -> str:
     """The same for one-shot and continuous, whatever the socket options."""
-    return hashlib.md5(json.dumps([_url(body["source"]), _url(body["target"])]).encode()).hexdigest()  # noqa: S324
+    told = [_url(body["source"]), _url(body["target"]), *body.get("doc_ids", [])]
+    return hashlib.md5(json.dumps(told).encode()).hexdigest()  # noqa: S324
 
 
 def _url(endpoint: JsonObject) -> str:

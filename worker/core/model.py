@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+Leaves = tuple[str, ...]  # a document's leaf revisions, deleted ones too, sorted
+Row = tuple[str, Leaves]  # a document's id and its leaves
+
 
 class NodeKind(StrEnum):
     COUCHDB = "couchdb"
@@ -50,7 +53,8 @@ class Capabilities:
     scheduler: bool  # continuous replication, joining and cancelling of one-shot replications
     dbs_info: bool  # POST /_dbs_info
     up: bool  # GET /_up
-    feed: bool = False  # GET /_db_updates
+    selective: bool  # _replicate takes doc_ids and selector
+    feed: bool  # GET /_db_updates
 
 
 @dataclass(frozen=True)

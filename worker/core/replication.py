@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -44,6 +44,26 @@ def pull_body(
     if selector is not None:
         body["selector"] = dict(selector)
     return {**body, "socket_options": SOCKET_OPTIONS} if tuned else body
+
+
+def selective_body(
+    database: str, source: Node, target: Node, document_ids: Sequence[str], *, tuned: bool
+) -> dict[str, Any]:
+    """The body of a one-shot `_replicate` of these documents alone.
+
+    Without checkpoints: one of an earlier pull would hide what was lost on the target since, by a purge say. The
+    source is spelt as `repair_url`.
+    """
+    body = pull_body(database, source, target, tuned=tuned)
+    body["source"]["url"] = repair_url(source, database)
+    return {**body, "doc_ids": list(document_ids), "use_checkpoints": False}
+
+
+def repair_url(node: Node, database: str) -> str:
+    """A database's URL with its first letter percent-encoded: the same resource (RFC 3986, 6.2.2.2) under another
+    spelling. CouchDB's scheduler tells of a job only its URLs, so this is how whoever cleans up after a dead worker
+    knows a repair's pulls from those of a sync of the same database, which must go on."""
+    return f"{node.peer_url}/%{ord(database[0]):02X}{quote(database[1:], safe='')}"
 
 
 def link_document(

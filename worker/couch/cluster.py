@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from config.nodes import NodeSetting
 from config.settings import Settings
@@ -32,6 +32,10 @@ class Cluster:
     @property
     def names(self) -> list[str]:
         return list(self.servers)
+
+    def only(self, names: Collection[str]) -> Cluster:
+        """The same servers, without those that are not named."""
+        return Cluster([server for name, server in self.servers.items() if name in names])
 
     def refuse_unfit(self, names: Sequence[str]) -> None:
         """Raise MixedNodeKinds where these (reachable) nodes are of different kinds: CouchDB's replicator and a

@@ -7,8 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from worker.core.errors import Conflict, NotFound
-from worker.core.model import DatabaseInfo
+from worker.core.model import DatabaseInfo, Leaves, Row
+from worker.core.replication import BEGINNING
 from worker.couch.server import Server, database_info
+
+# Up to so many ids CouchDB looks up; for more it reads its whole feed. 3.4 and later take 1,000, see
+# changes_doc_ids_optimization_threshold in default.ini
+IDS_A_CALL = 100
+HEARTBEAT = 10_000  # milliseconds
 
 
 class Database:
@@ -53,17 +59,44 @@ class Database:
         said = self._client.get(self.name, "_changes", params={"since": since, "limit": 0, "style": "all_docs"})
         return int(said.get("pending") or 0) + len(said["results"])
 
-    def leaves(self, batch: int = 1_000) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """(id, sorted leaf revisions, deleted ones too) of every document, in the order of the changes feed."""
-        since = "0"
+    def leaves(self, batch: int = 1_000, *, selector: Mapping[str, Any] | None = None) -> Iterator[Row]:
+        """(id, leaves) of every document, in the order of the changes feed."""
+        for page in self.pages(batch, selector=selector):
+            yield from page
+
+    def pages(self, size: int, *, selector: Mapping[str, Any] | None = None) -> Iterator[list[Row]]:
+        """The same, `size` rows at a time. A document that is written to meanwhile comes again, as it is then.
+
+        With a `selector` (Mango) only documents that match it, and of those only the leaves that do.
+        """
+        # a sequence costs CouchDB more than the rest of its row, and only the last one is needed
+        params: dict[str, Any] = {"since": BEGINNING, "limit": size, "style": "all_docs", "seq_interval": size}
+        body = None
+        if selector is not None:
+            # where few match, signs of life come before the first row does
+            params |= {"filter": "_selector", "heartbeat": HEARTBEAT}
+            body = {"selector": dict(selector)}
         while True:
-            params = {"since": since, "limit": batch, "style": "all_docs"}
-            said = self._client.get(self.name, "_changes", params=params)
-            for row in said["results"]:
-                yield str(row["id"]), tuple(sorted(str(change["rev"]) for change in row["changes"]))
-            if len(said["results"]) < batch:
+            said = self._changes(params, body)
+            rows = _rows(said)
+            yield rows
+            if len(rows) < size:
                 return
-            since = str(said["last_seq"])
+            params["since"] = said["last_seq"]
+
+    def leaves_of(self, ids: Sequence[str]) -> dict[str, Leaves]:
+        """Id -> leaves now, of those of these documents that it has."""
+        found: dict[str, Leaves] = {}
+        for start in range(0, len(ids), IDS_A_CALL):
+            body = {"doc_ids": list(ids[start : start + IDS_A_CALL])}
+            params = {"filter": "_doc_ids", "style": "all_docs", "seq_interval": IDS_A_CALL}
+            found.update(_rows(self._changes(params, body)))
+        return found
+
+    def _changes(self, params: Mapping[str, Any], body: Mapping[str, Any] | None) -> Any:
+        if body is None:
+            return self._client.get(self.name, "_changes", params=params)
+        return self._client.post(self.name, "_changes", params=params, json=body, repeatable=True)
 
     def missing(self, leaves: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
         """Of these revisions (id -> revisions), those that this database never had (`_revs_diff`)."""
@@ -113,6 +146,16 @@ class Database:
         """`_bulk_docs`. With `new_edits` false only failures are answered: [] is success."""
         payload = {"docs": [dict(document) for document in documents], "new_edits": new_edits}
         return list(self._client.post(self.name, "_bulk_docs", json=payload))
+
+
+def _rows(said: Any) -> list[Row]:
+    return [(row["id"], _leaves(row["changes"])) for row in said["results"]]
+
+
+def _leaves(changes: list[dict[str, str]]) -> Leaves:
+    if len(changes) == 1:  # nearly always, and a million times
+        return (changes[0]["rev"],)
+    return tuple(sorted(change["rev"] for change in changes))
 
 
 def _segments(document_id: str) -> tuple[str, ...]:

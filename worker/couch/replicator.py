@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -80,6 +80,15 @@ class Replicator:
         except NotFound:
             return False
         return True
+
+    def stop(self, sources: Collection[str]) -> int:
+        """Cancel the one-shot replications on this server that pull from one of these URLs; returns how many. For
+        whoever does not know their bodies any more. Raises Unsupported as `cancel` does."""
+        stopped = 0
+        for job in self._pages("_scheduler", "jobs"):
+            if job.get("doc_id") is None and _plain(job["source"]) in sources:
+                stopped += self.cancel({"replication_id": job["id"]})
+        return stopped
 
     def progress(self) -> dict[tuple[str, str], PullProgress]:
         """(source URL, target URL) -> progress of each one-shot pull running on this server."""

@@ -147,6 +147,7 @@ class Server:
             dbs_info=not standin and self._has("POST", "_dbs_info"),
             up=self._has_up(),
             feed=not standin and self._has_feed(),
+            selective=not standin,
         )
 
     def _has(self, method: str, *path: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -117,6 +117,42 @@ def values(outcomes: dict[Key, Outcome[Key, Value]]) -> dict[Key, Value]:
         if outcome.error is not None:
             raise outcome.error
     return {key: outcome.value for key, outcome in outcomes.items()}  # type: ignore[misc]
+
+
+def ahead(items: Iterable[Value]) -> Generator[Value, None, None]:
+    """The same items, the next one made in a side thread while the caller works on the one it has.
+
+    For pages of an answer: the server makes one while we read the other. No more than these two are in memory.
+    Close it (`contextlib.closing`) where it is not read to its end: then no further item is made.
+    """
+    made: queue.SimpleQueue[tuple[Value | None, BaseException | None]] = queue.SimpleQueue()
+    wanted = threading.Semaphore(0)
+    over = threading.Event()
+
+    def make() -> None:
+        try:
+            for item in items:
+                wanted.acquire()
+                if over.is_set():
+                    return
+                made.put((item, None))
+            made.put((None, StopIteration()))
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that reads, which raises it
+            made.put((None, error))
+
+    threading.Thread(target=make, daemon=True, name="ahead").start()
+    try:
+        while True:
+            wanted.release()
+            item, error = made.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item  # type: ignore[misc]
+    finally:
+        over.set()
+        wanted.release()
 
 
 def batches(items: list[Key], size: int) -> Iterator[list[Key]]:

@@ -8,7 +8,7 @@ is given up, whatever its pull says.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -46,36 +46,35 @@ class Outcomes:
     left: list[Link] = field(default_factory=list)
 
 
-Selector = Mapping[str, Any] | None
+BodyOf = Callable[[Cluster, Link], Mapping[str, Any]]
 
 
-def body_of(cluster: Cluster, link: Link, selector: Selector = None) -> dict[str, Any]:
-    source, target = cluster[link.source], cluster[link.target]
-    tuned = target.capabilities().scheduler
-    return pull_body(link.database, source.node, target.node, tuned=tuned, selector=selector)
+def body_of(cluster: Cluster, link: Link, selector: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    source, target = cluster[link.source].node, cluster[link.target].node
+    tuned = cluster[link.target].capabilities().scheduler
+    return pull_body(link.database, source, target, tuned=tuned, selector=selector)
 
 
-def run(cluster: Cluster, links: Sequence[Link], phase: str, control: Control, selector: Selector = None) -> Outcomes:
-    """Pull all `links` at once and return when each has ended or lost one of its nodes.
+def run(cluster: Cluster, links: Sequence[Link], phase: str, control: Control, body: BodyOf = body_of) -> Outcomes:
+    """Pull all `links` at once and return when each has ended or lost one of its nodes. `body` says what a link's
+    `_replicate` is, the same at each call.
 
     Raises Cancelled after the nodes were told to stop; LeaseLost and HandedBack at once, because whoever
     goes on joins what still runs.
     """
-    return _Run(cluster, links, phase, control, selector).run()
+    return _Run(cluster, links, phase, control, body).run()
 
 
-def cancel(cluster: Cluster, links: Sequence[Link], selector: Selector = None) -> list[str]:
+def cancel(cluster: Cluster, links: Sequence[Link], body: BodyOf = body_of) -> list[str]:
     """Stop these pulls on the nodes. Returns those that may still run, each with the reason."""
-    outcomes = each(links, lambda link: Replicator(cluster[link.target]).cancel(body_of(cluster, link, selector)))
+    outcomes = each(links, lambda link: Replicator(cluster[link.target]).cancel(body(cluster, link)))
     return [f"{link}: {reason(outcome.error)}" for link, outcome in outcomes.items() if outcome.error is not None]
 
 
 class _Run:
-    def __init__(
-        self, cluster: Cluster, links: Sequence[Link], phase: str, control: Control, selector: Selector
-    ) -> None:
+    def __init__(self, cluster: Cluster, links: Sequence[Link], phase: str, control: Control, body: BodyOf) -> None:
         self._cluster = cluster
-        self._selector = selector
+        self._body = body
         self._phase = phase
         self._control = control
         self._total = len(links)
@@ -98,7 +97,7 @@ class _Run:
                     watch_at = time.monotonic() + WATCH_EVERY
         except Cancelled:
             self._order = Orders.CANCEL
-            raise Cancelled(cancel(self._cluster, list(self._open), self._selector)) from None
+            raise Cancelled(cancel(self._cluster, list(self._open), self._body)) from None
         finally:
             if self._order is Orders.GO:
                 # whatever ended this: nobody waits any more, so nobody may post the pulls again
@@ -114,7 +113,7 @@ class _Run:
     def _pull(self, link: Link) -> Pulled:
         began = time.monotonic()
         replicator = Replicator(self._cluster[link.target])
-        stats = replicator.pull(body_of(self._cluster, link, self._selector), orders=lambda: self._orders(link))
+        stats = replicator.pull(self._body(self._cluster, link), orders=lambda: self._orders(link))
         return Pulled(stats, round(time.monotonic() - began, 3))
 
     def _collect(self, ended: SimpleQueue[Outcome[Link, Pulled]]) -> None:
@@ -153,7 +152,7 @@ class _Run:
             self._outcomes.left += given_up
             return
         # the other end still answers, mostly: it should not go on trying
-        cancel(self._cluster, [link for link in given_up if link.target != name], self._selector)
+        cancel(self._cluster, [link for link in given_up if link.target != name], self._body)
 
     def _probe(self, names: Sequence[str]) -> dict[str, ReplicationError]:
         looks = each(sorted(set(names)), lambda name: self._cluster[name].welcome(tries=1, read_timeout=PROBE_TIMEOUT))
@@ -198,16 +197,14 @@ class _Run:
         return database_url(source, link.database), database_url(target, link.database)
 
 
-def retried(
-    cluster: Cluster, links: Sequence[Link], phase: str, control: Control, selector: Selector = None
-) -> Outcomes:
+def retried(cluster: Cluster, links: Sequence[Link], phase: str, control: Control, body: BodyOf = body_of) -> Outcomes:
     """`run`, with pulls that broke for no fault of their nodes tried again. Raises what a pull ended with
     when its tries are used up or its error is permanent."""
     whole = Outcomes()
     left: Sequence[Link] = links
     tries = len(PAUSES) + 1
     for attempt in range(1, tries + 1):
-        part = run(cluster, left, phase, control, selector)
+        part = run(cluster, left, phase, control, body)
         whole.done.update(part.done)
         whole.lost.update(part.lost)
         whole.left += part.left

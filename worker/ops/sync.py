@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import permutations
 from typing import NoReturn
 
@@ -77,7 +78,7 @@ def cancel_sync(cluster: Cluster, database: str, route: Route = Route()) -> list
     """Stop on the nodes whatever pulls an earlier attempt at a sync may have left running there. Returns those
     that may still run, each with the reason."""
     links = [Link(database, source, target) for source, target in permutations(cluster.names, 2)]
-    return pulls.cancel(cluster, links, route.selector)
+    return pulls.cancel(cluster, links, partial(pulls.body_of, selector=route.selector))
 
 
 def _require_source(cluster: Cluster, names: Sequence[str], route: Route, result: SyncResult) -> None:
@@ -115,6 +116,7 @@ class _Rounds:
     ) -> None:
         self._cluster = cluster
         self._selector = route.selector
+        self._body = partial(pulls.body_of, selector=route.selector)
         self._result = result
         self._control = control
         self._checkpoints: dict[Link, str] = {}
@@ -142,7 +144,7 @@ class _Rounds:
         """Run the pulls and record them; returns the documents written."""
         if not links:
             return 0
-        outcomes = pulls.retried(self._cluster, links, phase, self._control, self._selector)
+        outcomes = pulls.retried(self._cluster, links, phase, self._control, self._body)
         self._result.left += outcomes.left
         written = 0
         for link, pulled in outcomes.done.items():

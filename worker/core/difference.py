@@ -1,0 +1,61 @@
+"""Documents that differ between nodes, and which node should send them to which. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from worker.core.model import Leaves
+
+Differing = dict[str, dict[str, Leaves]]  # id -> node -> its leaves there, () where it has none
+Lacking = Mapping[str, Mapping[str, Sequence[str]]]  # node -> id -> revisions it never had
+
+
+def differing(nodes: Mapping[str, Mapping[str, Leaves]]) -> Differing:
+    """The documents that are not the same on all nodes. `nodes`: node -> id -> leaves."""
+    found: Differing = {}
+    for document_id in set().union(*nodes.values()):
+        at = {name: rows.get(document_id, ()) for name, rows in nodes.items()}
+        if len(set(at.values())) > 1:
+            found[document_id] = at
+    return found
+
+
+def all_leaves(nodes: Mapping[str, Leaves]) -> list[str]:
+    """What a document's leaves are on any node."""
+    return sorted(set().union(*nodes.values()))
+
+
+def standing(first: Differing, second: Differing, lacking: Lacking) -> Differing:
+    """Of the differences of a first look, those that a second one confirms, as they are now.
+
+    A document that is written to all the time differs at every look, because nodes are never asked at the very same
+    moment. So a difference stands where it has not moved at all, or where a node still lacks (`lacking`) a leaf that
+    another had at the first look. A document of which every node has got what any of them had then is in step, just
+    younger. Nodes may have dropped out since the first look.
+    """
+    return {
+        document_id: now
+        for document_id, now in second.items()
+        if now.items() <= first[document_id].items() or any(document_id in rows for rows in lacking.values())
+    }
+
+
+def transfers(differing: Differing, lacking: Lacking) -> dict[tuple[str, str], list[str]]:
+    """(source, target) -> ids to send, so that every node gets what it lacks, each leaf once: from the first node
+    that has it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for target, rows in lacking.items():
+        for document_id, revisions in rows.items():
+            for source in _sources(differing.get(document_id, {}), target, revisions):
+                found.setdefault((source, target), []).append(document_id)
+    return found
+
+
+def _sources(at: Mapping[str, Leaves], target: str, revisions: Iterable[str]) -> list[str]:
+    left = set(revisions)
+    chosen = []
+    for name, leaves in at.items():
+        if name != target and left.intersection(leaves):
+            chosen.append(name)
+            left.difference_update(leaves)
+    return chosen
