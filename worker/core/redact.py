@@ -14,6 +14,11 @@ MASK = "***"
 # userinfo of a URL (RFC 3986, 3.2.1): everything between "//" and the last "@" before the path
 _USERINFO = re.compile(r"(?<=://)[^/\s\"<>]*@")
 _AUTHORIZATION = re.compile(r"(?i)\b(basic|bearer)\s+[A-Za-z0-9._~+/=-]{6,}")
+# JSON, and the Erlang terms of a crash report: "password": "x", <<"password">>,<<"x">> and {basic_auth,{"user","x"}}
+_PASSWORD = re.compile(
+    r'((?i:password)"?(?:>>)?\s*[:,]\s*(?:<<)?|\bbasic_auth,\s*\{\s*"(?:[^"\\]|\\.)*",\s*)"(?:[^"\\]|\\.)*"'
+)
+_COOKIE = re.compile(r"(?i)\b(AuthSession=)[^;\"\s]+")
 
 
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
@@ -24,6 +29,8 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     """
     text = _USERINFO.sub(f"{MASK}@", text)
     text = _AUTHORIZATION.sub(lambda match: f"{match[1]} {MASK}", text)
+    text = _PASSWORD.sub(lambda match: f'{match[1]}"{MASK}"', text)
+    text = _COOKIE.sub(lambda match: f"{match[1]}{MASK}", text)
     for secret in secrets:
         if len(secret) >= 4:  # masking every "a" would hide the message and reveal the password
             text = text.replace(secret, MASK)

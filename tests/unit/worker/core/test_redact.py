@@ -49,8 +49,31 @@ def test_an_apostrophe_in_a_urls_password() -> None:
     assert "secret" not in scrub("could not open http://admin:it's-secret@db.test/pdfs/")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"auth": {"basic": {"username": "admin", "password": "%s"}}}',
+        '{auth_props,[{<<"basic">>,{[{<<"username">>,<<"admin">>}, {<<"password">>,<<"%s">>}]}}]}',
+        '{ibrowse_options,[{basic_auth,{"admin", "%s"}},{inactivity_timeout,30000}]}',
+    ],
+)
+@pytest.mark.parametrize("secret", ["hunter22", "abc_12-3", 'a\\"b-long'])
+def test_no_secret_of_a_printed_term_gets_out(text: str, secret: str) -> None:
+    found = scrub(text % secret)
+
+    assert secret not in found
+    assert "long" not in found
+    assert MASK in found
+    assert found.startswith(text[:8])
+    assert found.endswith(text[-2:])
+
+
+def test_a_session_cookie_gets_not_out() -> None:
+    assert scrub('[{"Cookie","AuthSession=YWRtaW4-x; Version=1"}]') == f'[{{"Cookie","AuthSession={MASK}; Version=1"}}]'
+
+
 def test_what_is_no_secret_stays() -> None:
-    text = "no node has a database 'pdfs'; mail me@example.org about http://db.test:5984/a@b"
+    text = "the password is wrong; no node has a database 'pdfs'; mail me@example.org about http://db.test:5984/a@b"
 
     assert scrub(text) == text
 
