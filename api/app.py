@@ -14,6 +14,7 @@ from api import auth, context, docs, errors, health, jobs, nodes, observed, open
 from config.settings import Settings
 from tasks.lookup import Lookup
 from tasks.observations import Observations
+from tasks.replication_seen import ReplicationSeen
 from tasks.submit import Jobs
 
 VERSION = "0.1.0"
@@ -32,6 +33,7 @@ def create_app(
     jobs: Jobs,
     seen: Observations,
     lookup: Lookup,
+    replication_seen: ReplicationSeen,
     *,
     clock: Callable[[], float] = time.time,
     keep_alive_seconds: float = KEEP_ALIVE,
@@ -52,6 +54,7 @@ def create_app(
             jobs=jobs,
             seen=seen,
             lookup=lookup,
+            replication=replication_seen,
             slots=context.Slots(settings.api_threads),
             clock=clock,
             shown_settings=observed.shown_settings(settings),

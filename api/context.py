@@ -12,6 +12,7 @@ from flask import current_app
 from config.settings import Settings
 from tasks.lookup import Lookup
 from tasks.observations import Observations
+from tasks.replication_seen import ReplicationSeen
 from tasks.submit import Jobs
 
 _KEY = "notebook-replication"
@@ -42,6 +43,7 @@ class Context:
     jobs: Jobs
     seen: Observations
     lookup: Lookup
+    replication: ReplicationSeen
     slots: Slots
     clock: Callable[[], float]
     shown_settings: Mapping[str, Any]

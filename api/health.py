@@ -10,7 +10,7 @@ from api import auth, observed, reading
 from api.answers import answer
 from api.context import Context, context
 from api.openapi import Answer, Operation, operation
-from api.schemas import BeatHealth, NoQuery, RedisHealth, ServiceHealth, ServiceStatus, WorkersHealth
+from api.schemas import BeatHealth, NoQuery, RedisHealth, ServiceHealth, ServiceStatus, WatcherHealth, WorkersHealth
 from tasks.jobs import State
 from tasks.redis import StoreUnavailable
 from worker.core.health import ClusterState
@@ -47,6 +47,7 @@ def _look(parts: Context) -> ServiceHealth:
         workers = {name: at for name, at in parts.seen.workers(now).items() if name.startswith("worker")}
         tick = parts.seen.last_tick()
         sweep = parts.seen.sweep()
+        watchers = observed.live_watchers(parts.replication, now)
         counts = {State(name): count for name, count in parts.jobs.counts().items()}
     except StoreUnavailable as error:
         return _without_redis(parts, now, error)
@@ -61,6 +62,9 @@ def _look(parts: Context) -> ServiceHealth:
         redis=RedisHealth(ok=True, detail=None),
         workers=WorkersHealth(count=len(workers), last_heartbeat=max(workers.values(), default=None)),
         beat=BeatHealth(last_tick=tick, ok=beat_ok),
+        watcher=WatcherHealth(
+            count=len(watchers), last_heartbeat=max((entry["at"] for entry in watchers.values()), default=None)
+        ),
         nodes=observed.healths(parts.settings, sweep),
         jobs=counts,
         observed_at=now,
@@ -73,6 +77,7 @@ def _without_redis(parts: Context, now: float, error: StoreUnavailable) -> Servi
         redis=RedisHealth(ok=False, detail=str(error)),
         workers=WorkersHealth(count=None, last_heartbeat=None),
         beat=BeatHealth(last_tick=None, ok=None),
+        watcher=WatcherHealth(count=None, last_heartbeat=None),
         nodes=observed.healths(parts.settings, None),
         jobs=None,
         observed_at=now,

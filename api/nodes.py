@@ -9,6 +9,7 @@ from api.answers import answer
 from api.context import context
 from api.openapi import Answer, Operation, operation
 from api.schemas import NodesBody, NoQuery
+from api.status import Status
 
 blueprint = Blueprint("nodes", __name__, url_prefix="/api/nodes")
 
@@ -19,7 +20,8 @@ blueprint = Blueprint("nodes", __name__, url_prefix="/api/nodes")
 )
 def all_nodes() -> Response:
     reading.query(NoQuery)
-    sweep = context().seen.sweep()
-    return answer(
-        NodesBody(observed_at=(sweep or {}).get("observed_at"), nodes=observed.nodes(context().settings, sweep))
-    )
+    settings, seen = context().settings, context().seen
+    sweep = seen.sweep()
+    lag = Status(settings, seen, context().replication).lag()
+    nodes = observed.nodes(settings, sweep, lag)
+    return answer(NodesBody(observed_at=(sweep or {}).get("observed_at"), nodes=nodes))

@@ -11,24 +11,32 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from api.schemas import LinkBody, NodeBody, NodeHealth, NodeInfo, NodeVerdict, ReplicationInfo
+from api.schemas import NodeBody, NodeHealth, NodeInfo, NodeVerdict, ReplicationInfo, RuleInfo, WatcherInfo
 from config.settings import Settings
+from tasks.replication_seen import ReplicationSeen
+from tasks.rules import rules_of
 from worker.core.health import ClusterState, NodeState
+from worker.core.rules import Mode, Rule, Rules
 
 # user names are half of a credential; node URLs are shown node by node, without what may be written in them
 HIDDEN_SETTINGS = frozenset({"couchdb_url", "replication_nodes", "couchdb_user", "replication_user"})
 _STALE_INTERVALS = 6
 _STALE_GRACE = 30.0  # seconds
+_WATCHER_SILENT_AFTER = 20.0  # seconds; it tells every two
 
 Sweep = Mapping[str, Any]
 
 
-def nodes(settings: Settings, sweep: Sweep | None) -> list[NodeBody]:
+def nodes(settings: Settings, sweep: Sweep | None, lag: Mapping[str, int | None] | None = None) -> list[NodeBody]:
+    """`lag`: of the nodes where it is known."""
     seen: dict[str, Any] = {node["name"]: node for node in (sweep or {}).get("nodes", [])}
     configured = {node.name: {"name": node.name, "url": node.url} for node in settings.nodes}
     unknown = {"state": NodeState.UNKNOWN, "since": None}
     both = {**configured, **seen}  # configured first, in their order
-    return [NodeBody.model_validate({**unknown, **configured.get(name, {}), **both[name]}) for name in both]
+    more = {name: {"lag": (lag or {}).get(name)} for name in both}
+    return [
+        NodeBody.model_validate({**unknown, **configured.get(name, {}), **both[name], **more[name]}) for name in both
+    ]
 
 
 def verdicts(settings: Settings, sweep: Sweep | None) -> list[NodeVerdict]:
@@ -37,11 +45,6 @@ def verdicts(settings: Settings, sweep: Sweep | None) -> list[NodeVerdict]:
 
 def healths(settings: Settings, sweep: Sweep | None) -> list[NodeHealth]:
     return [NodeHealth.model_validate(vars(node)) for node in nodes(settings, sweep)]
-
-
-def links(sweep: Sweep | None, database: str | None) -> list[LinkBody]:
-    found = (sweep or {}).get("links", [])
-    return [LinkBody.model_validate(link) for link in found if database is None or link["database"] == database]
 
 
 def cluster(settings: Settings, sweep: Sweep | None, now: float) -> ClusterState:
@@ -58,25 +61,51 @@ def stale_after(settings: Settings) -> float:
     return _STALE_INTERVALS * settings.health_interval + settings.health_timeout + _STALE_GRACE
 
 
-def info(settings: Settings, shown: Mapping[str, Any], sweep: Sweep | None) -> ReplicationInfo:
-    known = sweep or {}
+def live_watchers(seen: ReplicationSeen, now: float) -> dict[str, dict[str, Any]]:
+    return {name: entry for name, entry in seen.watchers().items() if now - entry["at"] <= _WATCHER_SILENT_AFTER}
+
+
+def mode(settings: Settings, reconcile: Mapping[str, Any] | None) -> tuple[str | None, str | None]:
+    """How changes travel, and why."""
+    if not settings.continuous_replication:
+        return Mode.OFF.value, "CONTINUOUS_REPLICATION is false: databases are synced only when asked"
+    known = reconcile or {}
+    return known.get("mode"), known.get("reason")
+
+
+def info(settings: Settings, shown: Mapping[str, Any], seen: ReplicationSeen, now: float) -> ReplicationInfo:
+    known = seen.reconcile() or {}
+    in_force, reason = mode(settings, known)
+    options = known.get("configuration", {})
+    rules = rules_of(settings)
     return ReplicationInfo(
-        mode=known.get("mode"),
-        mode_reason=known.get("mode_reason"),
+        mode=in_force,
+        mode_reason=reason,
         topology=settings.replication_topology,
         continuous_replication=settings.continuous_replication,
+        modes=known.get("modes", {}),
+        rules=[RuleInfo.model_validate({**vars(rule), "databases": [*rule.databases]}) for rule in _all(rules)],
+        watchers=[
+            WatcherInfo(name=name, leads=entry["leads"], feeds=entry["feeds"])
+            for name, entry in sorted(live_watchers(seen, now).items())
+        ],
         nodes=[
             NodeInfo(
                 name=node.name,
                 url=node.url,
                 peer_url=node.peer_url if node.peer_url != node.url else None,
                 role="replica" if position else "primary",
+                replicator=options.get(node.name),
             )
             for position, node in enumerate(settings.nodes)
         ],
         settings=dict(shown),
         observed_at=known.get("observed_at"),
     )
+
+
+def _all(rules: Rules) -> list[Rule]:
+    return [*rules.rules, rules.default]
 
 
 def shown_settings(settings: Settings) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flask import Blueprint, Response
 
 from api import observed, reading
 from api.answers import answer
 from api.context import context
-from api.errors import Problem
+from api.errors import Problem, invalid
 from api.openapi import Answer, Operation, operation
 from api.schemas import (
+    CanaryBody,
     NoQuery,
     ReplicationHealth,
     ReplicationInfo,
@@ -19,8 +22,10 @@ from api.schemas import (
     SubmittedJobBody,
     SyncRequest,
 )
+from api.status import Status
 from api.submitting import submit
 from tasks.jobs import Kind, Request
+from tasks.rules import rules_of
 from tasks.submit import UnknownDatabase
 from worker.core.names import nearest
 
@@ -55,9 +60,31 @@ def sync() -> Response:
 )  # fmt: skip
 def setup() -> Response:
     asked = reading.body(SetupRequest)
-    params = {"databases": asked.database or None, "bidirectional": asked.bidirectional}
+    _refuse_unselected(asked.database)
+    params = {
+        "databases": asked.database or None,
+        "bidirectional": asked.bidirectional,
+        "dry_run": asked.dry_run,
+        "asked": True,
+    }
     only = asked.database[0] if len(asked.database) == 1 else None
     return submit(Request(Kind.SETUP, only, params), asked.wait)
+
+
+def _refuse_unselected(databases: list[str]) -> None:
+    """Raises Problem 422: the next reconcile would take away again what such a set-up makes."""
+    rules = rules_of(context().settings)
+    refused = [name for name in databases if not rules.selected(name)]
+    if refused and context().settings.continuous_replication:
+        raise invalid(
+            [
+                {
+                    "field": "database",
+                    "message": f"{', '.join(refused[:20])}: not replicated, by REPLICATION_INCLUDE, "
+                    "REPLICATION_EXCLUDE or a rule with mode off; change those first",
+                }
+            ]
+        )
 
 
 @blueprint.get("/status")
@@ -66,14 +93,34 @@ def setup() -> Response:
               query=StatusQuery)
 )  # fmt: skip
 def status() -> Response:
-    database = reading.query(StatusQuery).database
-    seen = context().seen
-    sweep = seen.sweep()
-    links = observed.links(sweep, database)
-    if database is not None and not links and not seen.database_nodes(database):
-        raise _unknown_database(database, nearest(database, seen.database_names()), "the last sweep saw no")
-    known = sweep or {}
-    return answer(ReplicationStatus(observed_at=known.get("observed_at"), mode=known.get("mode"), links=links))
+    asked = reading.query(StatusQuery)
+    parts = context()
+    status = Status(parts.settings, parts.seen, parts.replication)
+    sweep, reconcile = parts.seen.sweep() or {}, parts.replication.reconcile() or {}
+    names = [asked.database] if asked.database is not None else status.databases()
+    later = [name for name in names if asked.cursor is None or name > asked.cursor]
+    page = later[: asked.limit]
+    links = status.rows(page)
+    if asked.database is not None and not links and not parts.seen.database_nodes(asked.database):
+        raise _unknown_database(
+            asked.database, nearest(asked.database, parts.seen.database_names()), "the last sweep saw no"
+        )
+    differing = (parts.replication.security() or {}).get("differing", {})
+    return answer(
+        ReplicationStatus(
+            observed_at=sweep.get("observed_at"),
+            mode=observed.mode(parts.settings, reconcile)[0],
+            links=links,
+            removed=_of(reconcile.get("removed", {}), asked.database),
+            security_differs=_of(differing, asked.database),
+            canary=CanaryBody.model_validate(canary) if (canary := parts.replication.canary()) else None,
+            next=page[-1] if len(later) > len(page) else None,
+        )
+    )
+
+
+def _of(found: Mapping[str, list[str]], database: str | None) -> dict[str, list[str]]:
+    return {name: nodes for name, nodes in found.items() if database in {None, name}}
 
 
 @blueprint.get("/health")
@@ -100,7 +147,8 @@ def health() -> Response:
 )  # fmt: skip
 def info() -> Response:
     reading.query(NoQuery)
-    return answer(observed.info(context().settings, context().shown_settings, context().seen.sweep()))
+    parts = context()
+    return answer(observed.info(parts.settings, parts.shown_settings, parts.replication, parts.clock()))
 
 
 def _require_database(database: str) -> None:

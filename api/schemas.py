@@ -18,6 +18,7 @@ from worker.core.names import MAX_LENGTH, PATTERN, RULE, database_name_error
 
 MOST_JOBS_A_PAGE = 200
 MOST_DATABASES = 1000  # in one setup
+MOST_STATUS_DATABASES = 1000  # on one page of the status
 _EXAMPLE_ID = "019ab1c2-6f3e-7c44-9d5a-0b8f2d1e7a90"
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _NAME_SCHEMA: dict[str, Any] = {
@@ -59,10 +60,13 @@ def _names(value: Any) -> Any:
     return sorted(set(names))
 
 
-def _page_size(value: Any) -> Any:
-    if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 4):
-        raise PydanticCustomError("page_size", f"must be a whole number from 1 to {MOST_JOBS_A_PAGE}")
-    return int(value)
+def _page_size(most: int) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 4):
+            raise PydanticCustomError("page_size", f"must be a whole number from 1 to {most}")
+        return int(value)
+
+    return BeforeValidator(check)
 
 
 def _absent(value: Any) -> bool:
@@ -91,7 +95,11 @@ DatabaseNames = Annotated[
 Mode = Annotated[
     str | None,
     BeforeValidator(lambda mode: None if mode == "unknown" else mode),  # unknown is null in every answer
-    Field(description="In force: continuous, periodic-pass or off; null while unknown.", examples=["continuous"]),
+    Field(
+        description="How changes travel: `continuous`, `on-change`, `off`, or `mixed` where databases differ; null "
+        "while unknown.",
+        examples=["continuous"],
+    ),
 ]
 Wait = Annotated[
     bool, Field(description="Hold the answer until the job has ended, for 30 s or as many as `Prefer: wait=N` says.")
@@ -118,7 +126,10 @@ class SetupRequest(_In):
     database: DatabaseNames = Field(
         default_factory=list, description="One database, several, or (left out) all that replication is on for."
     )
-    bidirectional: bool = Field(True, description="Links both ways; else only from the primary to the others.")
+    bidirectional: bool = Field(
+        True, description="`false`: from now on only from the primary to the others, until set up again."
+    )
+    dry_run: bool = Field(False, description="Only say what would be done.")
     wait: Wait = False
 
 
@@ -127,7 +138,13 @@ class NoQuery(_In):
 
 
 class StatusQuery(_In):
+    model_config = ConfigDict(strict=False)  # a query has only strings
+
     database: str | None = Field(None, min_length=1, description="Only the links of this database.")
+    cursor: str | None = Field(None, min_length=1, description="`next` of the page before.")
+    limit: Annotated[int, _page_size(MOST_STATUS_DATABASES)] = Field(
+        200, ge=1, le=MOST_STATUS_DATABASES, description="Most databases whose links are answered."
+    )
 
 
 class JobsQuery(_In):
@@ -137,7 +154,7 @@ class JobsQuery(_In):
     kind: Kind | None = Field(None, description="Only jobs of this kind.")
     database: str | None = Field(None, min_length=1, description="Only jobs of this database.")
     cursor: str | None = Field(None, pattern=_UUID, description="`next` of the page before.")
-    limit: Annotated[int, BeforeValidator(_page_size)] = Field(
+    limit: Annotated[int, _page_size(MOST_JOBS_A_PAGE)] = Field(
         50, ge=1, le=MOST_JOBS_A_PAGE, description="Most jobs to answer."
     )
 
@@ -236,16 +253,46 @@ class LinkBody(_Out):
     database: str
     source: str
     target: str
-    state: str | None = Field(None, examples=["running"])
-    lag: int | None = None
-    last_error: str | None = None
+    mode: str = Field(examples=["continuous"], description="`continuous`: a link of CouchDB's. `on-change`: our syncs.")
+    state: str | None = Field(
+        None,
+        examples=["running"],
+        description="CouchDB's state of a continuous link, or `stalled`: it runs, has something to carry, and carries "
+        "nothing. On change: `in-step`, `behind` or `unknown`.",
+    )
+    since: Time | None = Field(None, description="Since when it is in this state.")
+    lag: int | None = Field(None, description="Changes of the source that the target has not confirmed; null: unknown.")
+    last_moved_at: Time | None = Field(None, description="When it was last seen to carry something.")
+    doc_write_failures: int | None = Field(None, description="Documents that the target has refused.")
+    last_error: str | None = Field(None, description="What is wrong, in words.")
+    error_kind: str | None = Field(None, examples=["unreachable-from-node"])
+    remedy: str | None = Field(None, description="What would help.")
     observed_at: Time | None = None
+
+
+class ArrivalBody(_Out):
+    source: str
+    target: str
+    seconds: float | None = Field(description="From the write to its being seen; null: not arrived, or not known.")
+    overdue: float | None = Field(None, description="Seconds that were waited for one that did not arrive.")
+    error: str | None = None
+
+
+class CanaryBody(_Out):
+    observed_at: Time
+    arrivals: list[ArrivalBody]
 
 
 class ReplicationStatus(_Out):
     observed_at: Time | None
     mode: Mode
     links: list[LinkBody]
+    removed: dict[str, list[str]] = Field(
+        description="Databases that somebody deleted on these nodes; only a set-up makes them there again."
+    )
+    security_differs: dict[str, list[str]] = Field(description="Databases whose `_security` is another on these nodes.")
+    canary: CanaryBody | None = Field(description="What a write of ours took from each node to each other.")
+    next: str | None = Field(description="Cursor of the next page; null on the last one.")
 
 
 class ReplicationHealth(_Out):
@@ -259,6 +306,23 @@ class NodeInfo(_Out):
     url: str = Field(description="How we reach it.")
     peer_url: str | None = Field(None, exclude_if=_absent, description="How its peers do, where that differs.")
     role: Literal["primary", "replica"]
+    replicator: dict[str, str] | None = Field(
+        description="Its `[replicator]` options in force, as far as they matter here; null while unknown."
+    )
+
+
+class RuleInfo(_Out):
+    databases: list[str]
+    topology: str
+    direction: str
+    mode: str
+    selector: dict[str, Any] | None
+
+
+class WatcherInfo(_Out):
+    name: str
+    leads: bool
+    feeds: dict[str, Time | None] = Field(description="Node -> since when its feed is open; null: it is not.")
 
 
 class ReplicationInfo(_Out):
@@ -266,6 +330,9 @@ class ReplicationInfo(_Out):
     mode_reason: str | None
     topology: str
     continuous_replication: bool = Field(description="As configured; `mode` says what is in force.")
+    modes: dict[str, int] = Field(description="How many databases travel in which mode.")
+    rules: list[RuleInfo] = Field(description="REPLICATION_RULES in their order; the last one is for all others.")
+    watchers: list[WatcherInfo] = Field(description="Watchers heard of lately.")
     nodes: list[NodeInfo]
     settings: dict[str, Any] = Field(description="The settings in force, without any credential.")
     observed_at: Time | None
@@ -289,6 +356,11 @@ class BeatHealth(_Out):
     ok: bool | None
 
 
+class WatcherHealth(_Out):
+    count: int | None = Field(description="Watchers heard of lately; null while Redis is away.")
+    last_heartbeat: Time | None
+
+
 class ServiceStatus(_Out):
     """All that a caller without a token is told."""
 
@@ -301,6 +373,7 @@ class ServiceHealth(ServiceStatus):
     redis: RedisHealth
     workers: WorkersHealth
     beat: BeatHealth
+    watcher: WatcherHealth
     nodes: list[NodeHealth]
     jobs: dict[State, int] | None = Field(description="How many jobs are in each state.")
     observed_at: Time = Field(description="When this answer was put together.")

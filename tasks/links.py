@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +13,7 @@ from worker.core.health import NodeState
 from worker.core.lag import Ends, Kicks, LinkLook, LinkState, LinkStatus, forgiven, judge, summarise, to_kick
 from worker.core.model import Link
 from worker.core.names import replication_document_id
-from worker.core.remedies import Trouble, explain
+from worker.core.remedies import End, Trouble, trouble
 from worker.couch.cluster import Cluster
 from worker.ops.links import look_at_links
 
@@ -31,25 +31,32 @@ def run_links(parts: Parts, cluster: Cluster) -> None:
     now = time.time()
     stall = parts.settings.replication_stall_seconds
     statuses = {link: judge(earlier.get(link), look, now, stall) for link, look in looks.items()}
-    troubles = {link: _trouble(link, status, up) for link, status in statuses.items()}
+    ends = {name: End(name, server.node.peer_url, up.get(name)) for name, server in cluster.servers.items()}
+    troubles = {
+        link: _trouble(status, ends[link.source], ends[link.target], now, parts.settings.secrets)
+        for link, status in statuses.items()
+        if link.source in ends and link.target in ends
+    }
     _tell_changes(earlier, statuses)
     _plan_kicks(parts, statuses, troubles, up, now)
     found: dict[str, list[dict[str, Any]]] = {}
     for link, status in sorted(statuses.items()):
-        found.setdefault(link.database, []).append(_told(link, status, troubles[link], now))
+        found.setdefault(link.database, []).append(_told(link, status, troubles.get(link), now))
     summary = summarise({(link.database, link.source, link.target): status for link, status in statuses.items()})
     parts.replication.save_links(found, {**asdict(summary), "broken": summary.broken, "observed_at": now})
 
 
-def _trouble(link: Link, status: LinkStatus, up: Mapping[str, bool]) -> Trouble | None:
-    return explain(
-        status.look.state.value,
-        status.look.error,
-        source=link.source,
-        target=link.target,
-        source_up=up.get(link.source),
-        target_up=up.get(link.target),
-    )
+def _trouble(status: LinkStatus, source: End, target: End, now: float, secrets: Sequence[str]) -> Trouble | None:
+    if status.state is LinkState.STALLED:
+        quiet = now - max(status.behind_since or now, status.moved_at or 0.0)
+        return Trouble(
+            "stalled",
+            f"{target.name} has {status.look.lag} changes of {source.name} to carry, and carried none for {quiet:.0f} s",
+            "It is started anew by itself, at ever longer intervals. Where that does not help, look into the log of "
+            f"{target.name}, and whether it reaches {source.url}.",
+        )
+    look = status.look
+    return trouble(look.state.value, look.error, source, target, refused=look.refused, secrets=secrets)
 
 
 def _plan_kicks(
@@ -65,8 +72,8 @@ def _plan_kicks(
     keyed = {document: statuses[link] for document, link in by_document.items()}
     ends: dict[str, Ends] = {}
     for document, link in by_document.items():
-        trouble = troubles[link]
-        ends[document] = Ends(bool(up.get(link.source) and up.get(link.target)), trouble.kind if trouble else None)
+        found = troubles.get(link)
+        ends[document] = Ends(bool(up.get(link.source) and up.get(link.target)), found.kind if found else None)
     history = {name: Kicks(int(kick["count"]), kick["at"]) for name, kick in parts.replication.kicks().items()}
     chosen = to_kick(keyed, ends, history, now)
     kicks = {
@@ -89,7 +96,7 @@ def _tell_changes(earlier: Mapping[Link, LinkStatus], statuses: Mapping[Link, Li
         tell("link state", database=link.database, link=str(link), state=status.state.value, error=status.look.error)
 
 
-def _told(link: Link, status: LinkStatus, trouble: Trouble | None, now: float) -> dict[str, Any]:
+def _told(link: Link, status: LinkStatus, found: Trouble | None, now: float) -> dict[str, Any]:
     """As the API shows it; what only the next look needs is under `look`."""
     look = status.look
     return {
@@ -102,9 +109,9 @@ def _told(link: Link, status: LinkStatus, trouble: Trouble | None, now: float) -
         "last_moved_at": status.moved_at,
         "behind_since": status.behind_since,
         "doc_write_failures": look.refused,
-        "last_error": trouble.words if trouble else None,
-        "error_kind": trouble.kind if trouble else None,
-        "remedy": trouble.remedy if trouble else None,
+        "last_error": found.words if found else None,
+        "error_kind": found.kind if found else None,
+        "remedy": found.remedy if found else None,
         "observed_at": now,
         "look": asdict(look),
     }

@@ -1,0 +1,113 @@
+"""How each database stands, put together from what the workers saw last. Pure but for reading what they left.
+
+Two kinds of rows: CouchDB's continuous links, as the last look at them left them, and databases that travel on change,
+which have no links: for them a row says what the last periodic pass found between two nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from api.schemas import LinkBody
+from config.settings import Settings
+from tasks.observations import Observations
+from tasks.replication_seen import ReplicationSeen
+from tasks.rules import route_of, rules_of, travels_on_change
+from worker.core.rules import Mode
+from worker.core.topology import Topology, links
+
+Known = Mapping[str, Any]
+
+
+class Status:
+    """Of one moment: what does not depend on a database is read once."""
+
+    def __init__(self, settings: Settings, seen: Observations, replication: ReplicationSeen) -> None:
+        self._settings = settings
+        self._seen = seen
+        self._replication = replication
+        self._rules = rules_of(settings)
+        self._reconcile: Known = replication.reconcile() or {}
+        self._pass: Known = seen.last_pass() or {}
+        self._failures = replication.on_change_failures()
+
+    def databases(self) -> list[str]:
+        """All that have rows, by name."""
+        on_change = (name for name in self._seen.database_names() if self._on_change(name))
+        return sorted({*self._replication.linked_databases(), *on_change})
+
+    def rows(self, databases: list[str]) -> list[LinkBody]:
+        linked = self._replication.links_of(databases)
+        found = []
+        for name in databases:
+            if name in linked:
+                found += [LinkBody.model_validate({**link, "mode": Mode.CONTINUOUS.value}) for link in linked[name]]
+            elif self._on_change(name):
+                found += self._on_change_rows(name)
+        return found
+
+    def lag(self) -> dict[str, int | None]:
+        """Node -> changes of other nodes that it has not confirmed; None where that of a database is not known."""
+        summary = self._replication.links_summary()
+        if summary is None and not self._pass:
+            return {}
+        names = [node.name for node in self._settings.nodes]
+        # without links nothing lags by them; before the first look at them nothing is known
+        known = dict.fromkeys(names, 0) | dict(summary["lag"]) if summary else dict.fromkeys(names)
+        away = set(self._pass.get("unseen", []))
+        return {name: None if name in away else _sum(known.get(name), self._behind(name)) for name in names}
+
+    def _behind(self, name: str) -> int | None:
+        """Of all databases that travel on change."""
+        total: int | None = 0
+        for database, nodes in self._pass.get("changed", {}).items():
+            measured = self._pass["lag"].get(database, {})
+            for source in nodes:
+                if source != name and name in nodes:
+                    total = _sum(total, measured.get(source))
+        return total
+
+    def _on_change(self, database: str) -> bool:
+        if not self._reconcile or not self._settings.continuous_replication or not self._rules.selected(database):
+            return False
+        schedulers = bool(self._reconcile["schedulers"])
+        return not schedulers or travels_on_change(self._rules, database, Mode(self._reconcile["automatic"]))
+
+    def _on_change_rows(self, database: str) -> list[LinkBody]:
+        nodes = self._seen.database_nodes(database)
+        if len(nodes) < 2:
+            return []
+        narrowed = frozenset(self._reconcile["narrowed"])
+        route = route_of(self._rules, database, narrowed, len(self._settings.nodes))
+        pairs = links(database, nodes, Topology.MESH, bidirectional=route.gathers)
+        failure = self._failures.get(database, {})
+        return [
+            LinkBody(
+                database=database,
+                source=pair.source,
+                target=pair.target,
+                mode=Mode.ON_CHANGE.value,
+                state=self._state(database, pair.source, pair.target),
+                lag=self._lag_of(database, pair.source, pair.target),
+                last_error=failure.get("detail"),
+                error_kind=failure.get("type"),
+                observed_at=self._pass.get("observed_at"),
+            )
+            for pair in pairs
+        ]
+
+    def _state(self, database: str, source: str, target: str) -> str:
+        if not self._pass or {source, target} & set(self._pass["unseen"]):
+            return "unknown"
+        return "behind" if database in self._pass["changed"] else "in-step"
+
+    def _lag_of(self, database: str, source: str, target: str) -> int | None:
+        state = self._state(database, source, target)
+        if state == "behind":
+            return self._pass["lag"].get(database, {}).get(source)  # type: ignore[no-any-return]
+        return 0 if state == "in-step" else None
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
