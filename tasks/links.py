@@ -51,7 +51,7 @@ def _trouble(status: LinkStatus, source: End, target: End, now: float, secrets: 
         quiet = now - max(status.behind_since or now, status.moved_at or 0.0)
         return Trouble(
             "stalled",
-            f"{target.name} has {status.look.lag} changes of {source.name} to carry, and carried none for {quiet:.0f} s",
+            f"{target.name} has {status.look.lag} changes of {source.name} to carry and carried none for {quiet:.0f} s",
             "It is started anew by itself, at ever longer intervals. Where that does not help, look into the log of "
             f"{target.name}, and whether it reaches {source.url}.",
         )
