@@ -105,16 +105,18 @@ class Database:
         )
         return {str(key): list(entry.get("missing", [])) for key, entry in said.items() if entry.get("missing")}
 
-    def get(self, document_id: str, **params: Any) -> dict[str, Any] | None:
+    def get(
+        self, document_id: str, *, tries: int = 3, read_timeout: float | None = None, **params: Any
+    ) -> dict[str, Any] | None:
         """A document, or None where there is none (deleted counts as none)."""
         try:
-            return dict(self._client.get(self.name, *_segments(document_id), params=params))
+            segments = _segments(document_id)
+            return dict(self._client.get(self.name, *segments, params=params, tries=tries, read_timeout=read_timeout))
         except NotFound:
             return None
 
-    def documents(self, prefix: str, batch: int = 1_000, **options: Any) -> Iterator[dict[str, Any]]:
-        """Every document whose id begins with `prefix`, by id. Nothing where there is no such database. `options` are
-        those of a client's call."""
+    def documents(self, prefix: str, batch: int = 1_000) -> Iterator[dict[str, Any]]:
+        """Every document whose id begins with `prefix`, by id. Nothing where there is no such database."""
         start = prefix
         while True:
             params = {
@@ -125,7 +127,7 @@ class Database:
                 "endkey": json.dumps(f"{prefix}\ufff0"),
             }
             try:
-                rows = self._client.get(self.name, "_all_docs", params=params, **options)["rows"]
+                rows = self._client.get(self.name, "_all_docs", params=params)["rows"]
             except NotFound:
                 return
             yield from (row["doc"] for row in rows[:batch] if row.get("doc"))
