@@ -54,10 +54,10 @@ def _database(node: FakeNode, request: Request, name: str, rest: list[str]) -> S
 
 
 def _inside(node: FakeNode, database: FakeDatabase, request: Request, rest: list[str]) -> Said:
-    if rest[0] == "_security":
-        if request.method == "PUT":
-            database.security = request.body
-        return 200, database.security if request.method == "GET" else {"ok": True}
+    if rest[0] in ("_security", *(() if node.standin else ("_revs_limit",))):
+        return 200, _setting(database, request, rest[0][1:])
+    if rest[0] == "_all_docs" and request.method == "POST":
+        return 200, {"rows": [_found(database, identity) for identity in request.body["keys"]]}
     if rest[0] == "_changes":
         return 200, _changes(node, database, request)
     if rest[0] == "_bulk_docs":
@@ -65,6 +65,25 @@ def _inside(node: FakeNode, database: FakeDatabase, request: Request, rest: list
     if rest[0] == "_revs_diff":
         return 200, _revs_diff(database, request.body)
     return _document(database, request, "/".join(rest))
+
+
+def _setting(database: FakeDatabase, request: Request, name: str) -> Any:
+    if request.method == "GET":
+        return getattr(database, name)
+    setattr(database, name, request.body)
+    return {"ok": True}
+
+
+def _found(database: FakeDatabase, identity: str) -> JsonObject:
+    """A row of `_all_docs` for a key, with include_docs."""
+    try:
+        document = database.read(identity, None, attachments=False)
+    except Refused as refused:
+        if refused.reason != "deleted":
+            return {"key": identity, "error": "not_found"}
+        revision = database.documents[identity].leaves()[0]
+        return {"id": identity, "key": identity, "value": {"rev": revision, "deleted": True}, "doc": None}
+    return {"id": identity, "key": identity, "value": {"rev": document["_rev"]}, "doc": document}
 
 
 def _document(database: FakeDatabase, request: Request, identity: str) -> Said:

@@ -80,6 +80,7 @@ class FakeDatabase:
     changed: dict[str, int] = field(default_factory=dict)  # id -> number of its last change, in order of change
     local: dict[str, JsonObject] = field(default_factory=dict)
     number: int = 0
+    revs_limit: int = 1_000
 
     def sequence(self, number: int | None = None) -> str:
         return f"{self.number if number is None else number}-{self.tag}"

@@ -49,6 +49,16 @@ class Database:
     def set_security(self, security: Mapping[str, Any]) -> None:
         self._client.put(self.name, "_security", json=dict(security), repeatable=True)
 
+    def revs_limit(self) -> int | None:
+        """How many revisions of each document it remembers; None where there is no such database."""
+        try:
+            return int(self._client.get(self.name, "_revs_limit"))
+        except NotFound:
+            return None
+
+    def set_revs_limit(self, limit: int) -> None:
+        self._client.put(self.name, "_revs_limit", json=limit, repeatable=True)
+
     def changes_after(self, since: str) -> int:
         """How many changes there are after a sequence of this very node and database: its lag towards
         whoever confirmed `since`.
@@ -135,9 +145,22 @@ class Database:
                 return
             start = str(rows[batch]["id"])
 
-    def put(self, document: Mapping[str, Any]) -> str:
-        """Write a document; returns its new revision. Raises Conflict where `_rev` is not the winner's."""
-        said = self._client.put(self.name, *_segments(str(document["_id"])), json=dict(document))
+    def by_ids(self, ids: Sequence[str], **options: Any) -> dict[str, dict[str, Any]]:
+        """Id -> document, of those of these that there are, in one call. `options` are those of a client's call."""
+        said = self._client.post(
+            self.name,
+            "_all_docs",
+            params={"include_docs": "true"},
+            json={"keys": list(ids)},
+            repeatable=True,
+            **options,
+        )
+        return {str(row["id"]): dict(row["doc"]) for row in said["rows"] if row.get("doc")}
+
+    def put(self, document: Mapping[str, Any], **options: Any) -> str:
+        """Write a document; returns its new revision. Raises Conflict where `_rev` is not the winner's. `options` are
+        those of a client's call."""
+        said = self._client.put(self.name, *_segments(str(document["_id"])), json=dict(document), **options)
         return str(said["rev"])
 
     def delete(self, document_id: str, revision: str) -> None:
