@@ -131,6 +131,7 @@ class Server:
             dbs_info=not standin and self._has("POST", "_dbs_info"),
             up=self._has_up(),
             selective=not standin,
+            ancestors=not standin,
         )
 
     def _has(self, method: str, *path: str) -> bool:

@@ -118,7 +118,7 @@ def _send(
             except ReplicationError as error:
                 why = reason(error)
             if why:
-                reasons[document_id] = f"{target}: {why}"
+                reasons[document_id] = f"{target}: {why}"  # of the last target, where several refuse it
 
 
 def _copy(
