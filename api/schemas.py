@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from tasks.jobs import Job, Kind, State
 from worker.core.health import ClusterState, NodeState
-from worker.core.names import MAX_LENGTH, PATTERN, RULE, database_name_error
+from worker.core.names import MAX_LENGTH, NODE_PATTERN, PATTERN, RULE, database_name_error
 
 MOST_JOBS_A_PAGE = 200
 MOST_DATABASES = 1000  # in one setup
@@ -59,6 +59,15 @@ def _names(value: Any) -> Any:
     return sorted(set(names))
 
 
+def _node_names(value: Any) -> Any:
+    """A list of two names or more -> sorted: the order means nothing."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise PydanticCustomError("node_names", "must be a list of node names")
+    if len(set(value)) != len(value) or len(value) < 2:
+        raise PydanticCustomError("node_names", "needs two or more different nodes; leave the field out for all")
+    return sorted(value)
+
+
 def _page_size(value: Any) -> Any:
     if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 4):
         raise PydanticCustomError("page_size", f"must be a whole number from 1 to {MOST_JOBS_A_PAGE}")
@@ -85,6 +94,19 @@ DatabaseNames = Annotated[
                 {"type": "array", "items": _NAME_SCHEMA, "minItems": 1, "maxItems": MOST_DATABASES},
             ],
             "examples": ["categories", ["categories", "pdfs"]],
+        }
+    ),
+]
+NodeNames = Annotated[
+    list[str],
+    BeforeValidator(_node_names),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"type": "string", "pattern": NODE_PATTERN},
+            "minItems": 2,
+            "uniqueItems": True,
+            "examples": [["primary", "replica1"]],
         }
     ),
 ]
@@ -119,6 +141,15 @@ class SetupRequest(_In):
         default_factory=list, description="One database, several, or (left out) all that replication is on for."
     )
     bidirectional: bool = Field(True, description="Links both ways; else only from the primary to the others.")
+    wait: Wait = False
+
+
+class VerifyRequest(_In):
+    database: DatabaseName
+    nodes: NodeNames = Field(
+        default_factory=list, description="Compare only these nodes, two or more; left out: all that are configured."
+    )
+    repair: bool = Field(False, description="Sync just the documents that differ, and look again.")
     wait: Wait = False
 
 

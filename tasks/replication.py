@@ -11,6 +11,7 @@ from tasks.jobs import Job, Kind, Request
 from tasks.redis import StoreUnavailable
 from tasks.runner import Work
 from tasks.submit import BeingMade
+from tasks.verify import abandon_verify, run_verify
 from tasks.wiring import Parts
 from worker.core.topology import Topology
 from worker.couch.cluster import Cluster
@@ -54,7 +55,11 @@ def nothing_to_abandon(cluster: Cluster, job: Job) -> list[str]:
     return []
 
 
-WORKS = {Kind.SYNC: Work(run_sync, abandon_sync), Kind.SETUP: Work(run_setup, nothing_to_abandon)}
+WORKS = {
+    Kind.SYNC: Work(run_sync, abandon_sync),
+    Kind.SETUP: Work(run_setup, nothing_to_abandon),
+    Kind.VERIFY: Work(run_verify, abandon_verify),
+}
 
 
 def sync_request(database: str, *, create_missing: bool) -> Request:
