@@ -11,6 +11,7 @@ from tasks.jobs import Job, Kind
 from tasks.redis import StoreUnavailable
 from tasks.rules import route_of, rules_of
 from tasks.runner import Work
+from tasks.verify import abandon_verify, run_verify
 from tasks.wiring import Parts
 from worker.core.errors import ReplicationError
 from worker.core.health import NodeState
@@ -68,4 +69,8 @@ def nothing_to_abandon(parts: Parts, cluster: Cluster, job: Job) -> list[str]:
     return []
 
 
-WORKS = {Kind.SYNC: Work(run_sync, abandon_sync), Kind.SETUP: Work(reconcile.run_setup, nothing_to_abandon)}
+WORKS = {
+    Kind.SYNC: Work(run_sync, abandon_sync),
+    Kind.SETUP: Work(reconcile.run_setup, nothing_to_abandon),
+    Kind.VERIFY: Work(run_verify, abandon_verify),
+}

@@ -63,7 +63,7 @@ def _inside(node: FakeNode, database: FakeDatabase, request: Request, rest: list
     if rest[0] == "_bulk_docs":
         return 201, _bulk(node, database, request.body)
     if rest[0] == "_revs_diff":
-        return 200, _revs_diff(database, request.body)
+        return 200, _revs_diff(node, database, request.body)
     return _document(database, request, "/".join(rest))
 
 
@@ -93,6 +93,11 @@ def _document(database: FakeDatabase, request: Request, identity: str) -> Said:
     if request.method == "GET":
         wanted = request.params.get("attachments") == "true"
         revs = request.params.get("revs") == "true"
+        if request.params.get("open_revs") == "all":
+            leaves = database.documents[identity].leaves() if identity in database.documents else []
+            if not leaves:
+                raise Refused(404, "not_found", "missing")
+            return 200, [{"ok": database.read(identity, name, attachments=wanted, revs=revs)} for name in leaves]
         return 200, database.read(identity, revision, attachments=wanted, revs=revs)
     if request.method == "DELETE":
         database.read(identity, None, attachments=False)
@@ -128,12 +133,16 @@ def _bulk(node: FakeNode, database: FakeDatabase, body: JsonObject) -> list[Json
     return told
 
 
-def _revs_diff(database: FakeDatabase, asked: dict[str, list[str]]) -> JsonObject:
-    """Of these revisions, those not even known as ancestors."""
+def _revs_diff(node: FakeNode, database: FakeDatabase, asked: dict[str, list[str]]) -> JsonObject:
+    """Of these revisions, those not even known as ancestors; a stand-in has to have their bodies."""
     told: JsonObject = {}
     for identity, revisions in asked.items():
         known = database.documents[identity].revisions if identity in database.documents else {}
-        missing = [revision for revision in revisions if revision not in known]
+        missing = [
+            revision
+            for revision in revisions
+            if revision not in known or (node.standin and known[revision].body is None)
+        ]
         if missing:
             told[identity] = {"missing": missing}
     return told

@@ -102,6 +102,9 @@ class Api:
     def setup(self, **body: Any) -> requests.Response:
         return self.call("POST", "/api/replication/setup", json=body)
 
+    def verify(self, **body: Any) -> requests.Response:
+        return self.call("POST", "/api/replication/verify", json=body)
+
     def start_sync(self, database: str) -> str:
         """A job's id; not waited for."""
         answer = self.sync(database)

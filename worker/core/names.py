@@ -19,7 +19,8 @@ RULE = (
 PATTERN = r"^[a-z][a-z0-9_$()+/-]{0,237}$"
 OWN_DATABASE = "notebook-replication"  # ours, on every node: the canary, ledgers, choices; never a user's
 _DATABASE = re.compile(PATTERN)
-_NODE = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
+NODE_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
+_NODE = re.compile(NODE_PATTERN)
 _DOCUMENT_PREFIX = "nbr"
 
 

@@ -19,6 +19,7 @@ HEARTBEAT = 10_000  # milliseconds
 
 class Database:
     def __init__(self, server: Server, name: str) -> None:
+        self._server = server
         self._client = server.client
         self.name = name
 
@@ -113,7 +114,21 @@ class Database:
         said = self._client.post(
             self.name, "_revs_diff", json={key: list(revisions) for key, revisions in leaves.items()}, repeatable=True
         )
-        return {str(key): list(entry.get("missing", [])) for key, entry in said.items() if entry.get("missing")}
+        found = {str(key): list(entry["missing"]) for key, entry in said.items() if entry.get("missing")}
+        if not found or self._server.capabilities().ancestors:
+            return found
+        unknown = {key: set(revisions) - self._history(key) for key, revisions in found.items()}
+        return {key: sorted(revisions) for key, revisions in unknown.items() if revisions}
+
+    def _history(self, document_id: str) -> set[str]:
+        """The leaves of a document and all that led to them."""
+        params = {"open_revs": "all", "revs": "true"}
+        try:
+            said = self._client.get(self.name, *_segments(document_id), params=params)
+        except NotFound:
+            return set()
+        paths = [row["ok"]["_revisions"] for row in said if "ok" in row]
+        return {f"{path['start'] - back}-{name}" for path in paths for back, name in enumerate(path["ids"])}
 
     def get(
         self, document_id: str, *, tries: int = 3, read_timeout: float | None = None, **params: Any

@@ -1,6 +1,6 @@
 """Our own database on every node (names.OWN_DATABASE): what has to live on the nodes themselves.
 
-It is small and rewritten all the time, so it gets one shard, and remembers few old revisions of its documents.
+It is small and rewritten all the time, so it gets one shard, and remembers fewer old revisions of its documents.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from worker.couch.database import Database
 from worker.couch.server import Server
 
 SHARDS = 1
-REVS_LIMIT = 20  # old revisions; a node that was away for more edits than that would see conflicts
+REVS_LIMIT = 500  # old revisions; a node that was away for more edits than that would see conflicts
 
 
 def ensure_own_database(server: Server, name: str = OWN_DATABASE) -> bool:

@@ -1,13 +1,14 @@
-"""The task bodies: sweep, look, reap, sync, setup and the periodic pass, on a fake cluster and fakeredis."""
+"""The task bodies: sweep, look, reap, sync, setup, verify and the periodic pass, on a fake cluster and fakeredis."""
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
 import pytest
 
-from tasks import health, replication
+from tasks import health, replication, verify
 from tasks.jobs import Job, Kind, Request, State
 from tests import builders
 from tests.builders import Listener
@@ -35,6 +36,10 @@ def seen(world: World) -> dict[str, Any]:
     found = world.seen.sweep()
     assert found is not None
     return found
+
+
+def verify_request(*, nodes: list[str] | None = None, repair: bool = False) -> Request:
+    return Request(Kind.VERIFY, "pdfs", {"database": "pdfs", "nodes": nodes, "repair": repair})
 
 
 def job(request: Request) -> Job:
@@ -190,10 +195,32 @@ def test_a_setup_job_follows_request_and_settings(world: World, couch: FakeCouch
     assert sorted(result["databases"]["pdfs"]["links"]["created"]) == ["a -> b", "a -> c", "b -> a", "c -> a"]
 
 
+@pytest.mark.parametrize(("nodes", "equal"), [(None, False), (["a", "b"], False), (["a", "c"], True)])
+def test_a_verify_job_compares_the_nodes_it_is_asked_for(
+    world: World, cluster: Cluster, nodes: list[str] | None, equal: bool
+) -> None:
+    builders.databases(cluster, "pdfs")["b"].put({"_id": "planted"})
+
+    result = verify.run_verify(world.parts, cluster, job(verify_request(nodes=nodes)), Listener())
+
+    assert result["equal"] is equal
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_a_verify_job_repairs_where_asked(world: World, couch: FakeCouch, cluster: Cluster) -> None:
+    builders.databases(cluster, "pdfs")["b"].put({"_id": "planted"})
+
+    result = verify.run_verify(world.parts, cluster, job(verify_request(repair=True)), Listener())
+
+    assert (result["equal"], result["repaired"]["ids"]) == (True, ["planted"])
+    assert "planted" in couch["c"].databases["pdfs"].documents
+
+
 def test_every_kind_of_job_has_a_way_to_be_done_and_to_be_dropped(cluster: Cluster) -> None:
     assert set(replication.WORKS) == set(Kind)
     replication.WORKS[Kind.SYNC].abandon(cluster, job(sync()))
     replication.WORKS[Kind.SETUP].abandon(cluster, job(sync()))
+    assert replication.WORKS[Kind.VERIFY].abandon(cluster, job(verify_request())) == []
 
 
 # --- the periodic pass

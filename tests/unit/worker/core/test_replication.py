@@ -1,12 +1,21 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from tests.builders import node
 from worker.core.model import Credentials, Link, Node, PullStats
-from worker.core.replication import database_url, link_document, pull_body, pull_stats, same_link
+from worker.core.replication import (
+    database_url,
+    link_document,
+    pull_body,
+    pull_stats,
+    repair_url,
+    same_link,
+    selective_body,
+)
 
 A, B = node("a"), node("b")
 
@@ -88,3 +97,14 @@ def test_a_standins_own_figures_stand_at_the_top() -> None:
     answer = {"ok": True, "docs_read": 3, "docs_written": 2, "doc_write_failures": 1, "last_seq": 12}
 
     assert pull_stats(answer, joined=False) == PullStats("12", 3, 2, 1)
+
+
+def test_named_documents_are_pulled_without_checkpoints_and_under_a_spelling_of_their_own() -> None:
+    body = selective_body("pdfs", A, B, ["one", "two"], tuned=True)
+
+    assert (body["doc_ids"], body["use_checkpoints"]) == (["one", "two"], False)
+    assert body["source"]["url"] == repair_url(A, "pdfs") == "http://a.test:5984/%70dfs"
+    assert body["source"]["auth"]["basic"]["username"] == "admin"
+    assert body["target"] == pull_body("pdfs", A, B, tuned=True)["target"]
+    assert unquote(urlsplit(repair_url(A, "a/b+c")).path) == "/a/b+c"
+    assert body == selective_body("pdfs", A, B, ["one", "two"], tuned=True)
