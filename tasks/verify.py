@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.jobs import Job
-from tasks.on_change import on_change_filter
 from tasks.rules import rule_of, rules_of
+from tasks.travels import on_change_filter
 from tasks.wiring import Parts
 from worker.core.model import Link
 from worker.core.rules import Direction
