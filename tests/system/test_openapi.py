@@ -46,14 +46,9 @@ def before_call(_context: schemathesis.HookContext, case: Any, _kwargs: dict[str
     if isinstance(key, str) and re.fullmatch(r"[\x20-\x7e]{1,255}", key):
         case.headers[IDEMPOTENCY_KEY] = uuid.uuid4().hex
     nodes = case.body.get("nodes") if isinstance(case.body, dict) else None
-    if (
-        isinstance(nodes, list)
-        and len(nodes) > 1
-        and all(isinstance(name, str) and is_node_name(name) for name in nodes)
-    ):
+    if isinstance(nodes, list) and all(isinstance(name, str) and is_node_name(name) for name in nodes):
         known = [node.name for node in WORLD.settings.nodes]
-        # a name that came twice stays so
-        case.body["nodes"] = [known[nodes.index(name) % len(known)] for name in nodes[: len(known)]]
+        case.body["nodes"] = known[: len(nodes)] if len(set(nodes)) == len(nodes) else nodes
 
 
 @schema.auth()

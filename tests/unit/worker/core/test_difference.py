@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from worker.core.difference import all_leaves, differing, standing, transfers
+from worker.core.difference import all_leaves, behind, differing, standing, transfers
 
 ONE, TWO, THREE = "1-aa", "2-bb", "3-cc"
 
@@ -21,31 +21,25 @@ def test_documents_that_differ_are_told_with_what_each_node_has() -> None:
     assert all_leaves({"a": (TWO, ONE), "b": (), "c": (TWO, THREE)}) == [ONE, TWO, THREE]
 
 
-def test_a_difference_that_has_not_moved_stands() -> None:
-    found = {"x": {"a": (TWO,), "b": (ONE,)}}
+def test_a_document_that_left_somebody_behind_stands() -> None:
+    first = {"x": {"a": (TWO,), "b": (ONE,)}, "y": {"a": (ONE,), "b": ()}}
 
-    assert standing(found, found, {"a": {}, "b": {}}) == found
+    assert behind({"a": {}, "b": {"x": [TWO]}, "c": {"x": [TWO]}}) == {"x"}
+    assert standing(first, {"x"}, {}) == {"x": first["x"]}
 
 
 def test_a_document_that_moved_on_and_took_everybody_with_it_is_in_step() -> None:
     first = {"x": {"a": (TWO,), "b": (ONE,)}}
-    second = {"x": {"a": (THREE,), "b": (TWO,)}}
 
-    assert standing(first, second, {"a": {}, "b": {}}) == {}
-
-
-def test_a_document_that_moved_on_and_left_somebody_behind_stands_as_it_is_now() -> None:
-    first = {"x": {"a": (TWO,), "b": (ONE,)}}
-    second = {"x": {"a": (THREE,), "b": (ONE,)}}
-
-    assert standing(first, second, {"b": {"x": [TWO]}}) == second
+    assert standing(first, set(), {"x": {"a": (THREE,), "b": (TWO,)}}) == {}
 
 
-def test_a_node_that_dropped_out_since_is_no_movement() -> None:
-    first = {"x": {"a": (TWO,), "b": (ONE,), "c": (ONE,)}}
-    second = {"x": {"a": (TWO,), "b": (ONE,)}}
+def test_a_difference_of_which_nobody_lacks_anything_stands_where_it_has_not_moved() -> None:
+    first = {"x": {"a": (ONE, TWO), "b": (TWO,), "c": (TWO,)}}
 
-    assert standing(first, second, {}) == second
+    assert standing(first, set(), first) == first
+    without_c = {"x": {"a": (ONE, TWO), "b": (TWO,)}}
+    assert standing(first, set(), without_c) == without_c  # a node that dropped out is no movement
 
 
 def test_each_leaf_is_sent_once_from_the_first_node_that_has_it() -> None:

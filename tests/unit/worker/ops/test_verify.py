@@ -373,6 +373,17 @@ def test_a_stand_in_gets_its_documents_by_hand() -> None:
     assert not [request for request in couch.requests if request.path == ("_replicate",)]
 
 
+def test_what_stays_different_is_told_as_it_is_after_the_repair() -> None:
+    couch, cluster = same(*NAMES)
+    put(couch, "a", "planted")
+    couch["b"].refuses = lambda document: document["_id"] == "planted"
+
+    told = run(cluster, repair=True)["differing"]["ids"]
+
+    leaf = couch["a"].databases["pdfs"].documents["planted"].leaves()
+    assert told == [{"id": "planted", "nodes": {"a": leaf, "b": [], "c": leaf}, "reason": "b: forbidden: not here"}]
+
+
 def test_a_refused_document_with_attachments_is_not_read_just_to_learn_why() -> None:
     couch, cluster = same("a", "b")
     database = builders.databases(cluster, "pdfs")["a"]
