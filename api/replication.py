@@ -1,4 +1,4 @@
-"""/api/replication: ask for syncs and set-ups, and see how replication stands."""
+"""/api/replication: ask for syncs, set-ups and verifies, and see how replication stands."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from api.schemas import (
     StatusQuery,
     SubmittedJobBody,
     SyncRequest,
+    VerifyRequest,
 )
 from api.status import Status
 from api.submitting import submit
@@ -45,12 +46,8 @@ _JOB_HEADERS = ("Idempotency-Key", "Prefer")
 )  # fmt: skip
 def sync() -> Response:
     asked = reading.body(SyncRequest)
-    wanted = Request(Kind.SYNC, asked.database, {"database": asked.database, "create_missing": True})
-    try:
-        return submit(wanted, asked.wait, only_known=True)
-    except UnknownDatabase:  # a slip, or a database made since the last sweep
-        _require_database(asked.database)
-    return submit(wanted, asked.wait)
+    params = {"database": asked.database, "create_missing": True}
+    return _submit_known(Request(Kind.SYNC, asked.database, params), asked.database, asked.wait)
 
 
 @blueprint.post("/setup")
@@ -85,6 +82,18 @@ def _refuse_unselected(databases: list[str]) -> None:
                 }
             ]
         )
+
+
+@blueprint.post("/verify")
+@operation(
+    Operation("Compare one database on all nodes, document by document; repair what differs where asked.",
+              _JOB_ANSWERS, (404, 409, 503), body=VerifyRequest, headers=_JOB_HEADERS)
+)  # fmt: skip
+def verify() -> Response:
+    asked = reading.body(VerifyRequest)
+    _require_nodes(asked.nodes)
+    params = {"database": asked.database, "nodes": asked.nodes or None, "repair": asked.repair}
+    return _submit_known(Request(Kind.VERIFY, asked.database, params), asked.database, asked.wait)
 
 
 @blueprint.get("/status")
@@ -149,6 +158,24 @@ def info() -> Response:
     reading.query(NoQuery)
     parts = context()
     return answer(observed.info(parts.settings, parts.shown_settings, parts.replication, parts.clock()))
+
+
+def _submit_known(wanted: Request, database: str, wait: bool) -> Response:
+    """Raises Problem 404 for a database that no node has."""
+    try:
+        return submit(wanted, wait, only_known=True)
+    except UnknownDatabase:  # a slip, or a database made since the last sweep
+        _require_database(database)
+    return submit(wanted, wait)
+
+
+def _require_nodes(names: list[str]) -> None:
+    """Raises Problem 422 for a node that is not configured."""
+    known = [node.name for node in context().settings.nodes]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        message = f"not configured: {', '.join(map(repr, unknown))}; known: {', '.join(known)}"
+        raise invalid([{"field": "nodes", "message": message}])
 
 
 def _require_database(database: str) -> None:

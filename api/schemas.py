@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from tasks.jobs import Job, Kind, State
 from worker.core.health import ClusterState, NodeState
-from worker.core.names import MAX_LENGTH, PATTERN, RULE, database_name_error
+from worker.core.names import MAX_LENGTH, NODE_PATTERN, PATTERN, RULE, database_name_error
 
 MOST_JOBS_A_PAGE = 200
 MOST_DATABASES = 1000  # in one setup
@@ -60,6 +60,15 @@ def _names(value: Any) -> Any:
     return sorted(set(names))
 
 
+def _node_names(value: Any) -> Any:
+    """A list of two names or more -> sorted: the order means nothing."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise PydanticCustomError("node_names", "must be a list of node names")
+    if len(set(value)) != len(value) or len(value) < 2:
+        raise PydanticCustomError("node_names", "needs two or more different nodes; leave the field out for all")
+    return sorted(value)
+
+
 def _page_size(most: int) -> BeforeValidator:
     def check(value: Any) -> Any:
         if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 4):
@@ -89,6 +98,19 @@ DatabaseNames = Annotated[
                 {"type": "array", "items": _NAME_SCHEMA, "minItems": 1, "maxItems": MOST_DATABASES},
             ],
             "examples": ["categories", ["categories", "pdfs"]],
+        }
+    ),
+]
+NodeNames = Annotated[
+    list[str],
+    BeforeValidator(_node_names),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"type": "string", "pattern": NODE_PATTERN},
+            "minItems": 2,
+            "uniqueItems": True,
+            "examples": [["primary", "replica1"]],
         }
     ),
 ]
@@ -130,6 +152,15 @@ class SetupRequest(_In):
         True, description="`false`: from now on only from the primary to the others, until set up again."
     )
     dry_run: bool = Field(False, description="Only say what would be done.")
+    wait: Wait = False
+
+
+class VerifyRequest(_In):
+    database: DatabaseName
+    nodes: NodeNames = Field(
+        default_factory=list, description="Compare only these nodes, two or more; left out: all that are configured."
+    )
+    repair: bool = Field(False, description="Sync just the documents that differ, and look again.")
     wait: Wait = False
 
 

@@ -17,6 +17,7 @@ from typing import Any
 class Kind(StrEnum):
     SYNC = "sync"
     SETUP = "setup"
+    VERIFY = "verify"
 
 
 class State(StrEnum):
@@ -75,6 +76,8 @@ class Request:
 
     @property
     def lock(self) -> str:
+        if self.kind is Kind.VERIFY:
+            return f"verify:{self.database}"  # beside a sync of the same database, never beside another verify
         return f"database:{self.database}" if self.kind is Kind.SYNC else self.kind.value
 
     @property

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 from config.logs import get
 from tasks.attempt import Attempt
 from tasks.dirty import Keeper
 from tasks.replication import record_sync, route_for
-from tasks.rules import rules_of, travels_on_change
+from tasks.travels import on_change_filter
 from tasks.wiring import Parts
 from worker.core.errors import Interrupted, ReplicationError
-from worker.core.names import OWN_DATABASE
-from worker.core.rules import Mode
 from worker.couch.cluster import Cluster
 from worker.ops.control import Control
 from worker.ops.drift import find_drift, same, sequences
@@ -98,18 +95,3 @@ def run_pass(parts: Parts, cluster: Cluster) -> None:
     parts.dirty.mark(drift.changed, now)
     # what is due now, and not a debounce later: nobody else may be there to do it
     dispatch(parts, now + parts.settings.on_change_debounce_ms / 1000)
-
-
-def on_change_filter(parts: Parts) -> Callable[[str], bool] | None:
-    """Which databases travel on change; None where that is not known yet, or none does."""
-    known = parts.replication.reconcile() if parts.settings.continuous_replication else None
-    if known is None:
-        return None
-    rules, automatic, canary = rules_of(parts.settings), Mode(known["automatic"]), parts.settings.canary_seconds > 0
-    schedulers = bool(known["schedulers"])
-
-    def wanted(database: str) -> bool:
-        chosen = canary if database == OWN_DATABASE else rules.selected(database)
-        return chosen and (not schedulers or travels_on_change(rules, database, automatic))
-
-    return wanted

@@ -11,13 +11,14 @@ from tasks.jobs import Job, Kind
 from tasks.redis import StoreUnavailable
 from tasks.rules import route_of, rules_of
 from tasks.runner import Work
+from tasks.verify import abandon_verify, run_verify
 from tasks.wiring import Parts
+from worker.core.errors import ReplicationError
+from worker.core.health import NodeState
 from worker.core.model import Route
 from worker.couch.cluster import Cluster
 from worker.ops import choices
 from worker.ops.control import Control
-from worker.ops.look import LOOK_TIMEOUT
-from worker.ops.parallel import each
 from worker.ops.sync import cancel_sync, sync
 from worker.ops.sync_result import SyncResult
 
@@ -43,22 +44,24 @@ def record_sync(parts: Parts, database: str, result: SyncResult) -> None:
 
 
 def route_for(parts: Parts, cluster: Cluster, database: str) -> Route:
-    """How this database may travel. Databases that were set up one way are known from the last reconcile, and before
-    the first one from the nodes themselves."""
-    known = parts.replication.reconcile()
-    if not parts.settings.continuous_replication:
-        narrowed: frozenset[str] = frozenset()  # nothing travels by itself, so nothing was set up one way
-    elif known is not None:
-        narrowed = frozenset(known["narrowed"])
-    else:
-        outcomes = each(cluster.names, lambda name: _narrowed(cluster, name)).values()
-        narrowed = frozenset().union(*(outcome.value or frozenset() for outcome in outcomes))
+    """How this database may travel. Whether somebody set it up one way is asked of a node and not of a cache: a sync
+    that is a second too early must not carry back what was never to come back."""
+    one_way = parts.settings.continuous_replication and _is_narrowed(parts, cluster, database)
+    narrowed = frozenset({database}) if one_way else frozenset[str]()
     return route_of(rules_of(parts.settings), database, narrowed, len(cluster.names))
 
 
-def _narrowed(cluster: Cluster, name: str) -> frozenset[str]:
-    cluster[name].capabilities()
-    return choices.read(cluster[name], read_timeout=LOOK_TIMEOUT)
+def _is_narrowed(parts: Parts, cluster: Cluster, database: str) -> bool:
+    """By the first node that answers, healthy ones first: all have the same."""
+    sweep = parts.seen.sweep() or {"nodes": []}
+    healthy = {node["name"] for node in sweep["nodes"] if node["state"] == NodeState.HEALTHY}
+    for name in sorted(cluster.names, key=lambda name: name not in healthy):
+        try:
+            cluster[name].capabilities()
+            return choices.is_narrowed(cluster[name], database)
+        except ReplicationError:
+            continue
+    return False  # nobody answers: there will be no sync either
 
 
 def nothing_to_abandon(parts: Parts, cluster: Cluster, job: Job) -> list[str]:
@@ -66,4 +69,8 @@ def nothing_to_abandon(parts: Parts, cluster: Cluster, job: Job) -> list[str]:
     return []
 
 
-WORKS = {Kind.SYNC: Work(run_sync, abandon_sync), Kind.SETUP: Work(reconcile.run_setup, nothing_to_abandon)}
+WORKS = {
+    Kind.SYNC: Work(run_sync, abandon_sync),
+    Kind.SETUP: Work(reconcile.run_setup, nothing_to_abandon),
+    Kind.VERIFY: Work(run_verify, abandon_verify),
+}

@@ -20,8 +20,9 @@ from os import getpid
 
 from config.logs import get
 from tasks.leader import Leader
-from tasks.on_change import dispatch, on_change_filter
+from tasks.on_change import dispatch
 from tasks.redis import StoreUnavailable
+from tasks.travels import on_change_filter
 from tasks.wiring import Parts
 from worker.core.errors import ReplicationError
 from worker.core.names import OWN_DATABASE

@@ -83,6 +83,15 @@ class Site:
         body = f"function (doc) {{ if (doc._id === '{identity}') throw({{forbidden: 'not here'}}); }}"
         Database(self.cluster[node], name).put({"_id": "_design/rules", "validate_doc_update": body})
 
+    def purge(self, name: str, node: str, identity: str) -> None:
+        """Have this node forget a document as if it had never been there. A stand-in cannot."""
+        if isinstance(self.transport, FakeCouch):
+            self.transport[node].databases[name].purge(identity)
+            return
+        server = self.cluster[node]
+        revisions = Database(server, name).leaves_of([identity])[identity]
+        server.client.post(name, "_purge", json={identity: list(revisions)})
+
     def clean(self) -> None:
         self.let_go()
         for server in self.cluster.servers.values():

@@ -169,6 +169,36 @@ def test_leaves_come_page_by_page_each_once(database: Database) -> None:
         assert sorted(found) == [f"doc-{i:03}" for i in range(25)]
 
 
+def test_leaves_of_some_documents_are_those_of_these_alone(database: Database) -> None:
+    one, two = builders.revision(1, "one"), builders.revision(1, "two")
+    database.bulk([{"_id": "both", "_rev": one}, {"_id": "both", "_rev": two}], new_edits=False)
+    database.delete("gone", database.put({"_id": "gone"}))
+    database.bulk([{"_id": f"doc-{i:03}"} for i in range(250)])
+    every = dict(database.leaves())
+
+    assert database.leaves_of(["both", "gone", "nothing", "doc-007"]) == {
+        key: every[key] for key in ("both", "gone", "doc-007")
+    }
+    assert database.leaves_of([*every]) == every  # more than one call takes
+    assert database.leaves_of([]) == {}
+
+
+def test_a_selector_leaves_out_what_does_not_match_it(site: Site, database: Database) -> None:
+    database.bulk([{"_id": f"doc-{i:03}", "kind": "odd" if i % 2 else "even"} for i in range(25)])
+    database.delete("odd-but-gone", database.put({"_id": "odd-but-gone", "kind": "odd"}))
+    rows = [{"_id": "both", "_rev": builders.revision(1, kind), "kind": kind} for kind in ("odd", "even")]
+    database.bulk(rows, new_edits=False)
+
+    found = [row for page in database.pages(5, selector={"kind": "odd"}) for row in page]
+
+    leaves = dict(found)
+    if site.scheduler:  # leaf by leaf; a stand-in asks the winner alone
+        assert leaves.pop("both") == (builders.revision(1, "odd"),)
+    leaves.pop("both", None)
+    assert sorted(leaves) == [f"doc-{i:03}" for i in range(1, 25, 2)]
+    assert len(found) == len({identity for identity, _ in found})
+
+
 def test_revisions_it_never_had_are_named_and_ancestors_are_known(database: Database) -> None:
     first = database.put({"_id": "one", "n": 1})
     second = database.put({"_id": "one", "_rev": first, "n": 2})
@@ -178,6 +208,17 @@ def test_revisions_it_never_had_are_named_and_ancestors_are_known(database: Data
 
     assert found == {"one": [unknown], "two": [unknown]}
     assert database.missing({"one": [second]}) == {}
+
+
+def test_ancestors_that_came_by_name_only_are_known(database: Database) -> None:
+    """What replication brings of a document's history: stand-ins call that missing."""
+    path = [builders.revision(generation, f"edit {generation}") for generation in (3, 2, 1)]
+    history = {"start": 3, "ids": [name.partition("-")[2] for name in path]}
+    database.bulk([{"_id": "one", "_rev": path[0], "_revisions": history}], new_edits=False)
+    other = builders.revision(2, "other")
+
+    assert database.missing({"one": path}) == {}
+    assert database.missing({"one": [*path, other], "two": path[:1]}) == {"one": [other], "two": path[:1]}
 
 
 def test_attachments_come_back_byte_for_byte(database: Database) -> None:

@@ -31,6 +31,7 @@ def test_a_node_says_what_it_is_and_can_do(site: Site) -> None:
         assert found.kind is (NodeKind.STANDIN if site.kind == "stand-in" else NodeKind.COUCHDB)
         assert found.scheduler is site.scheduler
         assert found.dbs_info is site.scheduler
+        assert found.selective is site.scheduler
         assert found.up
         assert found.version
 

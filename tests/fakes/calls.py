@@ -30,7 +30,7 @@ def answer(node: FakeNode, request: Request) -> Said:
         "_up": lambda: {"status": "ok"},
         "_all_dbs": lambda: sorted(node.databases),
         "_dbs_info": lambda: [_row(node, name) for name in request.body["keys"]],
-        "_scheduler": lambda: _page(rest[0], _scheduled(node, rest[0]), request.params),
+        "_scheduler": lambda: _scheduler(node, request, *rest),
         "_node": lambda: _configuration(node, request, *rest[2:]),
         "_db_updates": lambda: _updates(node, request),
     }
@@ -80,10 +80,8 @@ def _database(node: FakeNode, request: Request, name: str, rest: list[str]) -> S
 
 
 def _inside(node: FakeNode, database: FakeDatabase, request: Request, rest: list[str]) -> Said:
-    if rest[0] == "_security":
-        if request.method == "PUT":
-            database.security = request.body
-        return 200, database.security if request.method == "GET" else {"ok": True}
+    if rest[0] in ("_security", *(() if node.standin else ("_revs_limit",))):
+        return 200, _setting(database, request, rest[0][1:])
     if rest[0] == "_changes":
         return 200, _changes(node, database, request)
     if rest[0] == "_all_docs":
@@ -91,8 +89,27 @@ def _inside(node: FakeNode, database: FakeDatabase, request: Request, rest: list
     if rest[0] == "_bulk_docs":
         return 201, _bulk(node, database, request.body)
     if rest[0] == "_revs_diff":
-        return 200, _revs_diff(database, request.body)
+        return 200, _revs_diff(node, database, request.body)
     return _document(node, database, request, "/".join(rest))
+
+
+def _setting(database: FakeDatabase, request: Request, name: str) -> Any:
+    if request.method == "GET":
+        return getattr(database, name)
+    setattr(database, name, request.body)
+    return {"ok": True}
+
+
+def _found(database: FakeDatabase, identity: str) -> JsonObject:
+    """A row of `_all_docs` for a key, with include_docs."""
+    try:
+        document = database.read(identity, None, attachments=False)
+    except Refused as refused:
+        if refused.reason != "deleted":
+            return {"key": identity, "error": "not_found"}
+        revision = database.documents[identity].leaves()[0]
+        return {"id": identity, "key": identity, "value": {"rev": revision, "deleted": True}, "doc": None}
+    return {"id": identity, "key": identity, "value": {"rev": document["_rev"]}, "doc": document}
 
 
 def _document(node: FakeNode, database: FakeDatabase, request: Request, identity: str) -> Said:
@@ -105,6 +122,11 @@ def _document(node: FakeNode, database: FakeDatabase, request: Request, identity
     if request.method == "GET":
         wanted = request.params.get("attachments") == "true"
         revs = request.params.get("revs") == "true"
+        if request.params.get("open_revs") == "all":
+            leaves = database.documents[identity].leaves() if identity in database.documents else []
+            if not leaves:
+                raise Refused(404, "not_found", "missing")
+            return 200, [{"ok": database.read(identity, name, attachments=wanted, revs=revs)} for name in leaves]
         return 200, database.read(identity, revision, attachments=wanted, revs=revs)
     if request.method == "DELETE":
         database.read(identity, None, attachments=False)
@@ -115,7 +137,9 @@ def _document(node: FakeNode, database: FakeDatabase, request: Request, identity
 
 
 def _all_documents(database: FakeDatabase, request: Request) -> JsonObject:
-    """Live documents in the order of their ids: plain ones, so that no collation is needed."""
+    """Those of a list of keys, else live documents in the order of their ids: plain ones, which need no collation."""
+    if request.method == "POST":
+        return {"rows": [_found(database, identity) for identity in request.body["keys"]]}
     start, end = (json.loads(request.params.get(key, "null")) for key in ("startkey", "endkey"))
     limit = int(request.params.get("limit", 1_000_000))
     rows: list[JsonObject] = []
@@ -147,12 +171,16 @@ def _bulk(node: FakeNode, database: FakeDatabase, body: JsonObject) -> list[Json
     return told
 
 
-def _revs_diff(database: FakeDatabase, asked: dict[str, list[str]]) -> JsonObject:
-    """Of these revisions, those not even known as ancestors."""
+def _revs_diff(node: FakeNode, database: FakeDatabase, asked: dict[str, list[str]]) -> JsonObject:
+    """Of these revisions, those not even known as ancestors; a stand-in has to have their bodies."""
     told: JsonObject = {}
     for identity, revisions in asked.items():
         known = database.documents[identity].revisions if identity in database.documents else {}
-        missing = [revision for revision in revisions if revision not in known]
+        missing = [
+            revision
+            for revision in revisions
+            if revision not in known or (node.standin and known[revision].body is None)
+        ]
         if missing:
             told[identity] = {"missing": missing}
     return told
@@ -212,6 +240,17 @@ def _row(node: FakeNode, name: str) -> JsonObject:
 
 def _sequence(node: FakeNode, database: FakeDatabase, number: int) -> Any:
     return number if node.standin else database.sequence(number)
+
+
+def _scheduler(node: FakeNode, request: Request, what: str, *one: str) -> JsonObject:
+    """A page of its jobs or documents, or one of them by `_replicator/ID`."""
+    rows = _scheduled(node, what)
+    if not one:
+        return _page(what, rows, request.params)
+    found = next((row for row in rows if row["doc_id"] == one[-1]), None)
+    if found is None:
+        raise Refused(404, "not_found", "missing")
+    return found
 
 
 def _scheduled(node: FakeNode, what: str) -> list[JsonObject]:

@@ -28,6 +28,7 @@ BROKEN: dict[str, tuple[int, bytes]] = {
     "401": (401, b'{"error":"unauthorized","reason":"Name or password is incorrect."}'),
     "locked": (403, json.dumps({"error": "forbidden", "reason": LOCKED}).encode()),
     "404": (404, b'{"error":"not_found","reason":"missing"}'),
+    "409": (409, b'{"error":"conflict","reason":"Document update conflict."}'),
     "500": (500, b'{"error":"internal_server_error","reason":"No DB shards could be opened."}'),
     "html": (200, b"<html><body>Welcome to nginx!</body></html>"),
     "maintenance": (404, b'{"status":"maintenance_mode"}'),

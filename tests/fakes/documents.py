@@ -81,6 +81,7 @@ class FakeDatabase:
     local: dict[str, JsonObject] = field(default_factory=dict)  # by whole id, without _rev
     local_writes: dict[str, int] = field(default_factory=dict)
     number: int = 0
+    revs_limit: int = 1_000
     on_change: Callable[[], None] = lambda: None
 
     def sequence(self, number: int | None = None) -> str:

@@ -131,6 +131,13 @@ class Couch:
                 found[f"{row['id']}/{name}"] = hashlib.sha256(answer.content).hexdigest()
         return found
 
+    def links(self, database: str) -> dict[str, dict[str, Any]]:
+        """Our replication documents of the database on this server, by id; none on a server without a scheduler."""
+        if not self.schedules:
+            return {}
+        rows = self.call("GET", "_replicator/_all_docs", include_docs="true")["rows"]
+        return {row["id"]: row["doc"] for row in rows if row["id"].rpartition(":")[2] == database}
+
     def pulls(self, database: str) -> list[dict[str, Any]]:
         """The one-shot replications of the database that this server's scheduler knows of."""
         jobs = self.call("GET", "_scheduler/jobs", limit=1000)["jobs"]

@@ -102,6 +102,9 @@ class Api:
     def setup(self, **body: Any) -> requests.Response:
         return self.call("POST", "/api/replication/setup", json=body)
 
+    def verify(self, **body: Any) -> requests.Response:
+        return self.call("POST", "/api/replication/verify", json=body)
+
     def start_sync(self, database: str) -> str:
         """A job's id; not waited for."""
         answer = self.sync(database)
@@ -178,12 +181,13 @@ class System:
         self._parts: Parts | None = None
 
     def _node_settings(self) -> dict[str, str]:
-        written = [
-            f"{name}=http://{quote(node.user, safe='')}:{quote(node.password, safe='')}@{LOOPBACK}:"
-            f"{self.doors[name].port}|http://{LOOPBACK}:{self.peer_roads[name].port}"
-            for name, node in self.nodes.items()
-        ]
-        return {"COUCHDB_URL": written[0], "REPLICATION_NODES": ",".join(written[1:])}
+        return _written([self._node_url(name) for name in self.nodes])
+
+    def _node_url(self, name: str) -> str:
+        node = self.nodes[name]
+        login = f"{quote(node.user, safe='')}:{quote(node.password, safe='')}"
+        door, road = self.doors[name].port, self.peer_roads[name].port
+        return f"{name}=http://{login}@{LOOPBACK}:{door}|http://{LOOPBACK}:{road}"
 
     # --- starting and stopping
 
@@ -219,6 +223,20 @@ class System:
         process.start()
         return process
 
+    def restart(self, **settings: str) -> None:
+        """End all processes of ours and start them again with other settings, on the same Redis."""
+        kinds = list(dict.fromkeys(name.split("-")[0] for name in self.processes))
+        for process in self.processes.values():
+            process.stop()
+        self.processes.clear()
+        self.settings.update(settings)
+        self._parts = None
+        self.start(*kinds)
+
+    def written(self, *names: str) -> dict[str, str]:
+        """The settings that name these nodes alone."""
+        return _written([self._node_url(name) for name in names])
+
     @property
     def environ(self) -> dict[str, str]:
         """The whole environment of our processes."""
@@ -228,7 +246,12 @@ class System:
 
     def wait_ready(self, process: Process, deadline: float = DEADLINE) -> None:
         kind = process.name.split("-")[0]
-        ready = {"api": self._api_answers, "worker": self._has_heartbeat, "control": self._has_heartbeat}.get(kind)
+        ready = {
+            "api": self._api_answers,
+            "worker": self._has_heartbeat,
+            "control": self._has_heartbeat,
+            "watcher": self._watches,
+        }.get(kind)
 
         def works() -> bool:
             assert process.poll() is None, f"{process.name} has ended"
@@ -244,6 +267,10 @@ class System:
         with self.store() as store:
             heard_of = store.zrange("nbr:seen:workers", 0, -1)
         return any(name.startswith(f"{kind}-{process.pid}@") for name in heard_of)
+
+    def _watches(self, process: Process) -> bool:
+        with self.store() as store:
+            return any(name.startswith(f"watcher-{process.pid}@") for name in store.hkeys("nbr:seen:watchers"))
 
     def close(self) -> None:
         """End everything at once. What is tested about an orderly end is tested elsewhere."""
@@ -321,6 +348,10 @@ class System:
     def start_redis(self) -> None:
         """On the same port, with the same data."""
         self.redis.start()
+
+
+def _written(urls: list[str]) -> dict[str, str]:
+    return {"COUCHDB_URL": urls[0], "REPLICATION_NODES": ",".join(urls[1:])}
 
 
 def _ended(process: Process) -> bool:

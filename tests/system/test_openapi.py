@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.unit.api.world import BEARER, TOKEN, World
 from tests.unit.api.world import settings as api_settings
+from worker.core.names import is_node_name
 
 pytestmark = pytest.mark.system
 
@@ -39,10 +40,15 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 
 @schemathesis.hook
 def before_call(_context: schemathesis.HookContext, case: Any, _kwargs: dict[str, Any]) -> None:
-    """Keys that can be used are made unlike each other: one for two requests is 422, and rightly."""
+    """Keys that can be used are made unlike each other, and nodes that could be are those of the world: a key for
+    two requests is 422, an unknown node too, and rightly."""
     key = (case.headers or {}).get(IDEMPOTENCY_KEY)
     if isinstance(key, str) and re.fullmatch(r"[\x20-\x7e]{1,255}", key):
         case.headers[IDEMPOTENCY_KEY] = uuid.uuid4().hex
+    nodes = case.body.get("nodes") if isinstance(case.body, dict) else None
+    if isinstance(nodes, list) and all(isinstance(name, str) and is_node_name(name) for name in nodes):
+        known = [node.name for node in WORLD.settings.nodes]
+        case.body["nodes"] = known[: len(nodes)] if len(set(nodes)) == len(nodes) else nodes
 
 
 @schema.auth()

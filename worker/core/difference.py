@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from worker.core.model import Leaves
 
@@ -25,19 +25,22 @@ def all_leaves(nodes: Mapping[str, Leaves]) -> list[str]:
     return sorted(set().union(*nodes.values()))
 
 
-def standing(first: Differing, second: Differing, lacking: Lacking) -> Differing:
-    """Of the differences of a first look, those that a second one confirms, as they are now.
+def behind(lacking: Lacking) -> set[str]:
+    """The documents of which a node lacks a revision."""
+    return set().union(*lacking.values())
+
+
+def standing(first: Differing, behind: Collection[str], others: Differing) -> Differing:
+    """Of the differences of a first look, those that a second one confirms.
 
     A document that is written to all the time differs at every look, because nodes are never asked at the very same
-    moment. So a difference stands where it has not moved at all, or where a node still lacks (`lacking`) a leaf that
-    another had at the first look. A document of which every node has got what any of them had then is in step, just
-    younger. Nodes may have dropped out since the first look.
+    moment. So a difference stands where a node still lacks a leaf that another had at the first look (`behind`).
+    Of the `others` that still differ every node has got what any of them had then: they are in step, just younger,
+    unless nothing has moved at all, which is how histories differ that were cut at different places. Nodes may have
+    dropped out since the first look.
     """
-    return {
-        document_id: now
-        for document_id, now in second.items()
-        if now.items() <= first[document_id].items() or any(document_id in rows for rows in lacking.values())
-    }
+    still = {key: at for key, at in first.items() if key in behind}
+    return still | {key: now for key, now in others.items() if now.items() <= first[key].items()}
 
 
 def transfers(differing: Differing, lacking: Lacking) -> dict[tuple[str, str], list[str]]:

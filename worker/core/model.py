@@ -54,6 +54,7 @@ class Capabilities:
     dbs_info: bool  # POST /_dbs_info
     up: bool  # GET /_up
     selective: bool  # _replicate takes doc_ids and selector
+    ancestors: bool  # _revs_diff knows revisions that came by replication as mere ancestors
     feed: bool  # GET /_db_updates
 
 

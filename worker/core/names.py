@@ -19,7 +19,8 @@ RULE = (
 PATTERN = r"^[a-z][a-z0-9_$()+/-]{0,237}$"
 OWN_DATABASE = "notebook-replication"  # ours, on every node: the canary, ledgers, choices; never a user's
 _DATABASE = re.compile(PATTERN)
-_NODE = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}$")
+NODE_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
+_NODE = re.compile(NODE_PATTERN)
 _DOCUMENT_PREFIX = "nbr"
 
 
@@ -51,7 +52,12 @@ def selected(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
 
 def replication_document_id(database: str, source: str, target: str) -> str:
     """The id of the continuous link's document. Node names have no colon, so it cannot be ambiguous."""
-    return f"{_DOCUMENT_PREFIX}:{source}:{target}:{database}"
+    return replication_document_prefix(source, target) + database
+
+
+def replication_document_prefix(source: str, target: str) -> str:
+    """What the ids of all links of a pair begin with; the database's name follows."""
+    return f"{_DOCUMENT_PREFIX}:{source}:{target}:"
 
 
 def parse_replication_document_id(document_id: str) -> tuple[str, str, str] | None:

@@ -19,6 +19,7 @@ HEARTBEAT = 10_000  # milliseconds
 
 class Database:
     def __init__(self, server: Server, name: str) -> None:
+        self._server = server
         self._client = server.client
         self.name = name
 
@@ -48,6 +49,16 @@ class Database:
 
     def set_security(self, security: Mapping[str, Any]) -> None:
         self._client.put(self.name, "_security", json=dict(security), repeatable=True)
+
+    def revs_limit(self) -> int | None:
+        """How many revisions of each document it remembers; None where there is no such database."""
+        try:
+            return int(self._client.get(self.name, "_revs_limit"))
+        except NotFound:
+            return None
+
+    def set_revs_limit(self, limit: int) -> None:
+        self._client.put(self.name, "_revs_limit", json=limit, repeatable=True)
 
     def changes_after(self, since: str) -> int:
         """How many changes there are after a sequence of this very node and database: its lag towards
@@ -103,18 +114,34 @@ class Database:
         said = self._client.post(
             self.name, "_revs_diff", json={key: list(revisions) for key, revisions in leaves.items()}, repeatable=True
         )
-        return {str(key): list(entry.get("missing", [])) for key, entry in said.items() if entry.get("missing")}
+        found = {str(key): list(entry["missing"]) for key, entry in said.items() if entry.get("missing")}
+        if not found or self._server.capabilities().ancestors:
+            return found
+        unknown = {key: set(revisions) - self._history(key) for key, revisions in found.items()}
+        return {key: sorted(revisions) for key, revisions in unknown.items() if revisions}
 
-    def get(self, document_id: str, **params: Any) -> dict[str, Any] | None:
+    def _history(self, document_id: str) -> set[str]:
+        """The leaves of a document and all that led to them."""
+        params = {"open_revs": "all", "revs": "true"}
+        try:
+            said = self._client.get(self.name, *_segments(document_id), params=params)
+        except NotFound:
+            return set()
+        paths = [row["ok"]["_revisions"] for row in said if "ok" in row]
+        return {f"{path['start'] - back}-{name}" for path in paths for back, name in enumerate(path["ids"])}
+
+    def get(
+        self, document_id: str, *, tries: int = 3, read_timeout: float | None = None, **params: Any
+    ) -> dict[str, Any] | None:
         """A document, or None where there is none (deleted counts as none)."""
         try:
-            return dict(self._client.get(self.name, *_segments(document_id), params=params))
+            segments = _segments(document_id)
+            return dict(self._client.get(self.name, *segments, params=params, tries=tries, read_timeout=read_timeout))
         except NotFound:
             return None
 
-    def documents(self, prefix: str, batch: int = 1_000, **options: Any) -> Iterator[dict[str, Any]]:
-        """Every document whose id begins with `prefix`, by id. Nothing where there is no such database. `options` are
-        those of a client's call."""
+    def documents(self, prefix: str, batch: int = 1_000) -> Iterator[dict[str, Any]]:
+        """Every document whose id begins with `prefix`, by id. Nothing where there is no such database."""
         start = prefix
         while True:
             params = {
@@ -125,7 +152,7 @@ class Database:
                 "endkey": json.dumps(f"{prefix}\ufff0"),
             }
             try:
-                rows = self._client.get(self.name, "_all_docs", params=params, **options)["rows"]
+                rows = self._client.get(self.name, "_all_docs", params=params)["rows"]
             except NotFound:
                 return
             yield from (row["doc"] for row in rows[:batch] if row.get("doc"))
@@ -133,9 +160,22 @@ class Database:
                 return
             start = str(rows[batch]["id"])
 
-    def put(self, document: Mapping[str, Any]) -> str:
-        """Write a document; returns its new revision. Raises Conflict where `_rev` is not the winner's."""
-        said = self._client.put(self.name, *_segments(str(document["_id"])), json=dict(document))
+    def by_ids(self, ids: Sequence[str], **options: Any) -> dict[str, dict[str, Any]]:
+        """Id -> document, of those of these that there are, in one call. `options` are those of a client's call."""
+        said = self._client.post(
+            self.name,
+            "_all_docs",
+            params={"include_docs": "true"},
+            json={"keys": list(ids)},
+            repeatable=True,
+            **options,
+        )
+        return {str(row["id"]): dict(row["doc"]) for row in said["rows"] if row.get("doc")}
+
+    def put(self, document: Mapping[str, Any], **options: Any) -> str:
+        """Write a document; returns its new revision. Raises Conflict where `_rev` is not the winner's. `options` are
+        those of a client's call."""
+        said = self._client.put(self.name, *_segments(str(document["_id"])), json=dict(document), **options)
         return str(said["rev"])
 
     def delete(self, document_id: str, revision: str) -> None:

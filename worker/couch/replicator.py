@@ -107,6 +107,13 @@ class Replicator:
         """What the scheduler says of each document in `_replicator`. `options` are those of a client's call."""
         return list(self._pages("_scheduler", "docs", **options))
 
+    def document(self, document_id: str) -> dict[str, Any] | None:
+        """What the scheduler says of one document in `_replicator`; None where there is none."""
+        try:
+            return dict(self._client.get("_scheduler", "docs", DATABASE, document_id))
+        except NotFound:
+            return None
+
     def _pages(self, *path: str, **options: Any) -> list[dict[str, Any]]:
         if not self._server.capabilities().scheduler:
             raise Unsupported("this server has no replication scheduler", node=self._server.node.name)

@@ -148,6 +148,7 @@ class Server:
             up=self._has_up(),
             feed=not standin and self._has_feed(),
             selective=not standin,
+            ancestors=not standin,
         )
 
     def _has(self, method: str, *path: str) -> bool:

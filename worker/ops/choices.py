@@ -7,20 +7,24 @@ document a database in our own database, on every node that answers: it outlives
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from worker.core.errors import Conflict
 from worker.core.names import OWN_DATABASE
 from worker.couch.database import Database
 from worker.couch.server import Server
+from worker.ops.look import LOOK_TIMEOUT
 
 PREFIX = "one-way:"
 
 
-def read(server: Server, **options: Any) -> frozenset[str]:
-    """`options` are those of a client's call."""
-    found = Database(server, OWN_DATABASE).documents(PREFIX, **options)
+def read(server: Server) -> frozenset[str]:
+    found = Database(server, OWN_DATABASE).documents(PREFIX)
     return frozenset(str(document["_id"]).removeprefix(PREFIX) for document in found)
+
+
+def is_narrowed(server: Server, database: str) -> bool:
+    found = Database(server, OWN_DATABASE).get(f"{PREFIX}{database}", tries=1, read_timeout=LOOK_TIMEOUT)
+    return found is not None
 
 
 def write(server: Server, names: Iterable[str], *, narrowed: bool) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from worker.core.errors import ReplicationError
 from worker.core.lag import LinkLook, LinkState, LinkStatus
 from worker.core.model import Link
-from worker.core.names import parse_replication_document_id
+from worker.core.names import parse_replication_document_id, replication_document_id
 from worker.core.redact import scrub
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
@@ -40,6 +40,23 @@ def look_at_links(cluster: Cluster, names: Sequence[str], earlier: Mapping[Link,
         if link.target not in told and link.target in cluster.names and link.source in cluster.names:
             looks.setdefault(link, LinkLook(LinkState.UNKNOWN))
     return _with_lag(cluster, looks, earlier, told)
+
+
+def nothing_outstanding(cluster: Cluster, links: Sequence[Link]) -> bool | None:
+    """Whether all that the sources have has reached the targets, as far as these links carry it. None where there are
+    no such links; False where one lags, or does not tell."""
+
+    def lag(link: Link) -> int | None:
+        row = Replicator(cluster[link.target]).document(
+            replication_document_id(link.database, link.source, link.target)
+        )
+        if row is None:
+            return 0  # no such link: nothing comes this way
+        found = _ask(cluster, link, _look(row)).lag
+        return -1 if found is None else found
+
+    lags = [outcome.value if outcome.error is None else -1 for outcome in each(links, lag).values()]
+    return not any(lags) if links else None
 
 
 def _scheduled(cluster: Cluster, name: str, timeout: float) -> Looks:

@@ -1,11 +1,41 @@
-"""Our own database, on every node."""
+"""Our own database on every node (names.OWN_DATABASE): what has to live on the nodes themselves.
+
+It is small and rewritten all the time, so it gets one shard, and remembers fewer old revisions of its documents.
+"""
 
 from __future__ import annotations
 
+from worker.core.model import Node
 from worker.core.names import OWN_DATABASE
 from worker.couch.database import Database
 from worker.couch.server import Server
 
+SHARDS = 1
+REVS_LIMIT = 500  # old revisions; a node that was away for more edits than that would see conflicts
 
-def ensure_own_database(server: Server) -> None:
-    Database(server, OWN_DATABASE).create(shards=1 if server.capabilities().scheduler else None)
+
+def ensure_own_database(server: Server, name: str = OWN_DATABASE) -> bool:
+    """Make it where it is missing. One call where all is as it should be; returns whether something was done.
+
+    The limit of revisions is set last: where it is right, so is the rest, however an earlier attempt ended.
+    """
+    database = Database(server, name)
+    if not server.capabilities().scheduler:  # a stand-in has neither shards nor limits
+        return database.info() is None and database.create()
+    limit = database.revs_limit()
+    if limit == REVS_LIMIT:
+        return False
+    if limit is None:
+        database.create(shards=SHARDS)
+    _let_peers_in(database, server.node)
+    database.set_revs_limit(REVS_LIMIT)
+    return True
+
+
+def _let_peers_in(database: Database, node: Node) -> None:
+    """A new database is open to server admins alone, and REPLICATION_USER need not be one."""
+    ours, peer = node.credentials, node.peer_credentials
+    if peer is None or (ours is not None and ours.user == peer.user):
+        return
+    who = {"names": [peer.user], "roles": ["_admin"]}
+    database.set_security({"admins": who, "members": who})

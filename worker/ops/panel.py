@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from typing import Any, TypeVar
 
-from worker.core.difference import Differing, all_leaves, differing, standing
+from worker.core.difference import Differing, all_leaves, behind, differing, standing
 from worker.core.model import DatabaseInfo, Leaves, Row
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
@@ -88,12 +88,12 @@ class Panel:
         return {name: done[name] for name in self.names}
 
     def second_look(self, first: Differing, phase: str) -> Differing:
-        """Those of the differences that stand, as they are now."""
-        if not first:
-            return {}
-        now = differing(self.leaves_of(list(first), phase))
-        then = {document_id: all_leaves(first[document_id]) for document_id in now}
-        return standing(first, now, self.lacking(then, phase))
+        """Those of the differences that stand. Leaves are read anew only of documents of which nobody lacks
+        anything: mostly none, and never all of a database that is different as a whole."""
+        found = behind(self.lacking({key: all_leaves(at) for key, at in first.items()}, phase))
+        rest = [key for key in first if key not in found]
+        others = differing(self.leaves_of(rest, phase)) if rest else {}
+        return standing(first, found, others)
 
     def leaves_of(self, ids: list[str], phase: str) -> dict[str, dict[str, Leaves]]:
         """Node -> id -> leaves now: looked up where these documents are few, else sifted from the whole feed."""

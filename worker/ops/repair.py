@@ -118,14 +118,14 @@ def _send(
             except ReplicationError as error:
                 why = reason(error)
             if why:
-                reasons[document_id] = f"{target}: {why}"
+                reasons[document_id] = f"{target}: {why}"  # of the last target, where several refuse it
 
 
 def _copy(
     panel: Panel, source: str, target: str, document_id: str, revisions: list[str], attachments: bool
 ) -> str | None:
     """Returns why the target refused a revision, or None."""
-    params = {"revs": "true", **({"attachments": "true"} if attachments else {})}
+    params: dict[str, Any] = {"revs": "true", **({"attachments": "true"} if attachments else {})}
     for revision in revisions:
         document = panel[source].get(document_id, rev=revision, **params)
         if document is None or (not attachments and "_attachments" in document):

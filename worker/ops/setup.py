@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from worker.core.errors import Unsupported
+from worker.core.errors import ReplicationError, Unsupported
 from worker.core.model import Link
 from worker.core.names import OWN_DATABASE
 from worker.core.plan import Desired, Plan, Shape, plan
@@ -69,6 +69,9 @@ def setup(cluster: Cluster, wanted: Wanted, control: Control) -> SetupResult:
     control.check()
     for name, error in prepare(cluster, names).items():
         result.applied.fail(f"our own database could not be made on {name}: {reason(error)}")
+    # before any database is made: a sync of what changed must not be quicker than the choice
+    for name, error in _choose(cluster, wanted, names).items():
+        result.applied.fail(f"the direction could not be noted on {name}: {reason(error)}")
     if wanted.tune:
         result.tuned = tuning.tune(cluster, names, found.configuration)
     result.applied = _merged(result.applied, apply(cluster, planned, wanted.rules, wanted.databases or (), control))
@@ -133,8 +136,17 @@ def _merged(first: Applied, then: Applied) -> Applied:
     return replace(then, failures=first.failures + then.failures, failed=first.failed + then.failed)
 
 
+def _choose(cluster: Cluster, wanted: Wanted, names: Sequence[str]) -> dict[str, ReplicationError]:
+    """Note on each node which way the named databases go; returns node -> why it could not be."""
+    if not wanted.asked or wanted.databases is None:
+        return {}
+    databases, narrowed = wanted.databases, not wanted.bidirectional
+    outcomes = each(names, lambda name: choices.write(cluster[name], databases, narrowed=narrowed))
+    return {name: outcome.error for name, outcome in outcomes.items() if outcome.error is not None}
+
+
 def remember(cluster: Cluster, wanted: Wanted, found: Found, planned: Plan, done: Applied | None = None) -> list[str]:
-    """Write ledgers, and one-way choices, on each node. Returns what could not be written, in words: the next reconcile
+    """Write each node's ledger. Returns what could not be written, in words: the next reconcile
     writes it."""
     everywhere = frozenset().union(*(node.databases for node in found.nodes.values()), planned.modes)
     chosen = {name for name in everywhere if wanted.rules.selected(name) or name in planned.modes}
@@ -148,8 +160,6 @@ def remember(cluster: Cluster, wanted: Wanted, found: Found, planned: Plan, done
         if now != node.ledger:
             ensure_own_database(cluster[name])
             ledger.write(cluster[name], now, node.ledger)
-        if wanted.asked and wanted.databases is not None:
-            choices.write(cluster[name], wanted.databases, narrowed=not wanted.bidirectional)
 
     outcomes = each(found.nodes, note)
     return [

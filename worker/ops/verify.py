@@ -28,10 +28,10 @@ from worker.couch.cluster import Cluster
 from worker.ops.control import Control
 from worker.ops.look import look, require_database, require_two
 from worker.ops.panel import Panel
-from worker.ops.repair import repair_documents
+from worker.ops.repair import Reasons, repair_documents
 from worker.ops.verify_result import Repaired, VerifyResult
 
-MOST_HELD = 100_000  # rows, of all nodes together: some 60 MB with what is made of them
+MOST_HELD = 100_000  # rows, of all nodes together
 PATIENCE = 30.0  # seconds that replication has to catch up before a difference is left unconfirmed
 ASK_EVERY = 0.25  # seconds
 
@@ -72,12 +72,13 @@ def verify(
         found = panel.second_look(first, "confirm")
         if not sure:
             result.unconfirmed += len(found)
-        elif repaired is None or not found:
-            result.add(found, {})
-        else:
+            continue
+        reasons: Reasons = {}
+        if repaired is not None and found:
             left, reasons = repair_documents(panel, found)
-            repaired.add([document_id for document_id in found if document_id not in left])
-            result.add(left, reasons)
+            repaired.add([key for key in found if key not in left])
+            found = left
+        _tell(panel, result, found, reasons)
     result.nodes = panel.names
     result.documents = {name: result.documents[name] for name in panel.names}
     result.seconds = time.monotonic() - began
@@ -119,6 +120,15 @@ def _narrow(panel: Panel, portion: set[int]) -> Differing:
 
     panel.read("narrow", keep)
     return differing({name: held[name] for name in panel.names})
+
+
+def _tell(panel: Panel, result: VerifyResult, found: Differing, reasons: Reasons) -> None:
+    """Count all, and name some with what each node has of them now."""
+    result.differing += len(found)
+    named = sorted(found)[: result.room]
+    now = panel.leaves_of(named, "confirm") if named else {}
+    for key in named:
+        result.name(key, {name: rows.get(key, ()) for name, rows in now.items()}, reasons.get(key))
 
 
 class _Patience:

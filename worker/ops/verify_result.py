@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.core.difference import Differing
 from worker.core.model import Leaves
 
 MOST_LISTED = 100  # documents that are named; all are counted
@@ -51,10 +50,14 @@ class VerifyResult:
             return False
         return None if self.unconfirmed else True
 
-    def add(self, found: Differing, reasons: Mapping[str, str]) -> None:
-        self.differing += len(found)
-        for document_id in sorted(found)[: MOST_LISTED - len(self.listed)]:
-            self.listed.append(_told(document_id, found[document_id], reasons.get(document_id)))
+    @property
+    def room(self) -> int:
+        """How many more documents can be named."""
+        return MOST_LISTED - len(self.listed)
+
+    def name(self, document_id: str, nodes: Mapping[str, Leaves], reason: str | None) -> None:
+        told = {"id": document_id, "nodes": {name: list(leaves[:MOST_LEAVES]) for name, leaves in nodes.items()}}
+        self.listed.append({**told, "reason": reason} if reason else told)
 
     def as_json(self) -> dict[str, Any]:
         rows = sum(self.documents.values())
@@ -75,8 +78,3 @@ class VerifyResult:
             "seconds": round(self.seconds, 3),
             "rate": round(rows / self.digest_seconds) if self.digest_seconds else None,
         }
-
-
-def _told(document_id: str, nodes: Mapping[str, Leaves], reason: str | None) -> dict[str, Any]:
-    told: dict[str, Any] = {"id": document_id, "nodes": {name: list(at[:MOST_LEAVES]) for name, at in nodes.items()}}
-    return {**told, "reason": reason} if reason else told

@@ -54,7 +54,7 @@ GOOD: list[dict[str, Any]] = [
     {"a": {"$type": "object"}},
     {"a": {"$size": 0}},
     {"a": {"$mod": [-4, 1]}},
-    {"a": {"$regex": "(?i)^[[:alpha:]]+\\p{L}(?|x|y)a{2}{3}$"}},
+    {"a": {"$regex": "(?i)^[[:alpha:]]+\\p{L}(?|x|y)(?<n>a)$"}},
     {"a": {"$beginsWith": "ü"}},
 ]
 
@@ -112,6 +112,7 @@ def test_the_nearest_operator_is_named() -> None:
         ("$mod: [true, 1]", "whole numbers"),
         ("$regex: 1", "as a string"),
         ("$regex: '*.pdf'", "nothing to repeat"),
+        ("$regex: 'a{2}{3}'", "multiple repeat"),
         ("$regex: '(a'", "missing )"),
         ("$regex: 'a)'", "unbalanced"),
         ("$regex: '[a'", "unterminated"),

@@ -63,11 +63,13 @@ def test_requests_for_the_same_thing_have_the_same_dedupe() -> None:
         Request(Kind.SYNC, "other", {"database": "other", "create_missing": True}),
         Request(Kind.SETUP, None, {"databases": None, "bidirectional": True}),
         Request(Kind.SETUP, None, {"databases": ["pdfs"], "bidirectional": True}),
+        Request(Kind.VERIFY, "pdfs", {"database": "pdfs", "nodes": None, "repair": False}),
+        Request(Kind.VERIFY, "pdfs", {"database": "pdfs", "nodes": None, "repair": True}),
     ]
 
     assert one.dedupe == same.dedupe == narrower.dedupe
     assert one.breadth == same.breadth > narrower.breadth
-    assert len({one.dedupe, *(other.dedupe for other in others)}) == 4
+    assert len({one.dedupe, *(other.dedupe for other in others)}) == 6
 
 
 def test_one_operation_a_database_at_a_time() -> None:
@@ -76,6 +78,8 @@ def test_one_operation_a_database_at_a_time() -> None:
 
     assert locks == ["database:pdfs", "database:pdfs", "database:other", "database:other"]
     assert Request(Kind.SETUP, None, {}).lock == "setup"
+    # a long verify must not keep its database from being synced
+    assert Request(Kind.VERIFY, "pdfs", {"database": "pdfs"}).lock == "verify:pdfs"
 
 
 @pytest.mark.parametrize(

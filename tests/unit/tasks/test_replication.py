@@ -1,12 +1,13 @@
-"""The jobs that people start: a sync and a set-up, on a fake cluster and fakeredis."""
+"""The jobs that people start: a sync, a set-up and a verify, on a fake cluster and fakeredis."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from tasks import replication
+from tasks import replication, verify
 from tasks.jobs import Job, Kind, Request
 from tests import builders
 from tests.builders import Listener
@@ -116,4 +117,30 @@ def test_a_dry_run_changes_nothing(world: World, couch: FakeCouch, cluster: Clus
 def test_every_kind_of_job_has_a_way_to_be_done_and_to_be_dropped(world: World, cluster: Cluster) -> None:
     assert set(replication.WORKS) == set(Kind)
     replication.WORKS[Kind.SYNC].abandon(world.parts, cluster, job(sync()))
-    replication.WORKS[Kind.SETUP].abandon(world.parts, cluster, job(Request(Kind.SETUP, None, {})))
+    replication.WORKS[Kind.SETUP].abandon(world.parts, cluster, job(setup("pdfs")))
+    assert replication.WORKS[Kind.VERIFY].abandon(world.parts, cluster, job(verify_request())) == []
+
+
+def verify_request(*, nodes: list[str] | None = None, repair: bool = False) -> Request:
+    return Request(Kind.VERIFY, "pdfs", {"database": "pdfs", "nodes": nodes, "repair": repair})
+
+
+@pytest.mark.parametrize(("nodes", "equal"), [(None, False), (["a", "b"], False), (["a", "c"], True)])
+def test_a_verify_job_compares_the_nodes_it_is_asked_for(
+    world: World, cluster: Cluster, nodes: list[str] | None, equal: bool
+) -> None:
+    builders.databases(cluster, "pdfs")["b"].put({"_id": "planted"})
+
+    result = verify.run_verify(world.parts, cluster, job(verify_request(nodes=nodes)), Listener())
+
+    assert result["equal"] is equal
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_a_verify_job_repairs_where_asked(world: World, couch: FakeCouch, cluster: Cluster) -> None:
+    builders.databases(cluster, "pdfs")["b"].put({"_id": "planted"})
+
+    result = verify.run_verify(world.parts, cluster, job(verify_request(repair=True)), Listener())
+
+    assert (result["equal"], result["repaired"]["ids"]) == (True, ["planted"])
+    assert "planted" in ids(couch, "c")

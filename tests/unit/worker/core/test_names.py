@@ -46,6 +46,11 @@ def test_system_databases_are_named_as_such(name: str) -> None:
     assert not names.selected(name, ["*"], [])
 
 
+def test_our_own_database_is_no_users() -> None:
+    assert names.database_name_error(names.OWN_DATABASE) is None
+    assert not names.selected(names.OWN_DATABASE, ["*", names.OWN_DATABASE], [])
+
+
 def test_the_nearest_names_come_best_first() -> None:
     assert names.nearest("pdf", ["categories", "pdfs", "pdfs-old"])[0] == "pdfs"
     assert names.nearest("zzz", ["categories", "pdfs"]) == []

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -100,14 +100,6 @@ def test_a_selector_is_part_of_a_pull_and_of_a_link() -> None:
     assert "selector" not in pull_body("pdfs", A, B, tuned=True)
 
 
-def test_a_repair_names_its_source_in_another_spelling_of_the_same_url() -> None:
-    body = selective_body("pdfs", A, B, ["one"], tuned=True)
-
-    assert body["source"]["url"] == repair_url(A, "pdfs") != database_url(A, "pdfs")
-    assert unquote(repair_url(A, "pdfs")) == unquote(database_url(A, "pdfs"))
-    assert (body["doc_ids"], body["use_checkpoints"]) == (["one"], False)
-
-
 @pytest.mark.parametrize(
     ("history", "wanted"),
     [
@@ -141,3 +133,14 @@ def test_a_standins_own_figures_stand_at_the_top() -> None:
     answer = {"ok": True, "docs_read": 3, "docs_written": 2, "doc_write_failures": 1, "last_seq": 12}
 
     assert pull_stats(answer, joined=False) == PullStats("12", 3, 2, 1)
+
+
+def test_named_documents_are_pulled_without_checkpoints_and_under_a_spelling_of_their_own() -> None:
+    body = selective_body("pdfs", A, B, ["one", "two"], tuned=True)
+
+    assert (body["doc_ids"], body["use_checkpoints"]) == (["one", "two"], False)
+    assert body["source"]["url"] == repair_url(A, "pdfs") == "http://a.test:5984/%70dfs"
+    assert body["source"]["auth"]["basic"]["username"] == "admin"
+    assert body["target"] == pull_body("pdfs", A, B, tuned=True)["target"]
+    assert unquote(urlsplit(repair_url(A, "a/b+c")).path) == "/a/b+c"
+    assert body == selective_body("pdfs", A, B, ["one", "two"], tuned=True)

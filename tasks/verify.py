@@ -1,0 +1,58 @@
+"""The body of the verify job, and how it knows that replication has caught up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tasks.jobs import Job
+from tasks.rules import rule_of, rules_of
+from tasks.travels import on_change_filter
+from tasks.wiring import Parts
+from worker.core.model import Link
+from worker.core.rules import Direction
+from worker.core.topology import links
+from worker.couch.cluster import Cluster
+from worker.ops.control import Control
+from worker.ops.drift import same, sequences
+from worker.ops.links import nothing_outstanding
+from worker.ops.repair import cancel_repair
+from worker.ops.verify import PATIENCE, Settled, nothing_to_wait_for, verify
+
+
+def run_verify(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
+    database = str(job.params["database"])
+    result = verify(
+        cluster,
+        database,
+        control,
+        nodes=job.params["nodes"],
+        repair=bool(job.params["repair"]),
+        selector=rule_of(rules_of(parts.settings), database).selector,
+        settled=settled_of(parts, cluster, database),
+        # where no feed tells of changes, the next periodic pass has to come first
+        patience=max(PATIENCE, 2.0 * parts.settings.replication_retry_seconds + 10),
+    )
+    return result.as_json()
+
+
+def abandon_verify(parts: Parts, cluster: Cluster, job: Job) -> list[str]:
+    return cancel_repair(cluster, str(job.params["database"]))
+
+
+def settled_of(parts: Parts, cluster: Cluster, database: str) -> Settled:
+    """Tells whether what replicates this database by itself has nothing outstanding: see worker.ops.verify."""
+    rules = rules_of(parts.settings)
+    on_change = on_change_filter(parts)
+    if on_change is None or not rules.selected(database):
+        return nothing_to_wait_for
+    if on_change(database):
+        return lambda: _in_step(parts, cluster, database)
+    rule = rule_of(rules, database)
+    both = rule.direction is Direction.BOTH
+    wanted: list[Link] = links(database, cluster.names, rule.topology, bidirectional=both)
+    return lambda: nothing_outstanding(cluster, wanted)
+
+
+def _in_step(parts: Parts, cluster: Cluster, database: str) -> bool:
+    known = parts.seen.synced(database)
+    return bool(known) and not parts.dirty.outstanding(database) and same(known, sequences(cluster, database))

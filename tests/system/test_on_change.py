@@ -1,0 +1,105 @@
+"""Many databases on change: nothing is lost, though the watcher is killed in the middle and Redis is emptied.
+
+On nodes without feeds the periodic pass alone does it; then the watcher has nothing to do, and its death costs nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.system.conftest import Fresh
+from tests.system.couch import Couch
+from tests.system.harness import System, kill_dash_nine, wait_until
+
+pytestmark = pytest.mark.system
+
+DATABASES = 200
+DATABASES_ON_STANDINS = 50  # which are slower, and have no feeds: there the watcher has nothing to do
+PREFIX = f"onc-{secrets.token_hex(4)}-"
+PATIENCE = 120.0  # seconds
+
+
+@pytest.fixture(scope="module")
+def system(nodes: list[Couch], tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    settings = {
+        "CONTINUOUS_REPLICATION": "true",
+        "REPLICATION_MODE": "on-change",
+        "REPLICATION_RETRY_SECONDS": "2",
+        "REPLICATION_INCLUDE": f"{PREFIX}*",
+        "CANARY_SECONDS": "0",
+        "LOG_LEVEL": "info",
+    }
+    with System(nodes[:2], tmp_path_factory.mktemp("on-change"), settings) as made:
+        made.start("worker", "control", "beat", "watcher", "api")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def names(system: System, nodes: list[Couch], fresh: Fresh) -> list[str]:
+    count = DATABASES if nodes[0].schedules else DATABASES_ON_STANDINS
+    found = [fresh(prefix=PREFIX, on=nodes[:2]) for _ in range(count)]
+    wait_until(lambda: in_step(system) >= {*found}, "all databases are known to be in step", PATIENCE)
+    return found
+
+
+def in_step(system: System) -> set[str]:
+    links = system.api.get("/api/replication/status?limit=1000").json()["links"]
+    return {link["database"] for link in links if link["state"] == "in-step"}
+
+
+def write(nodes: list[Couch], names: list[str], what: str) -> None:
+    for name in names:
+        nodes[int(name[-1], 16) % 2].put(name, {"_id": what})
+
+
+def all_have(nodes: list[Couch], names: list[str], what: str) -> bool:
+    return all(node.has(name, what) for name in names for node in nodes[:2])
+
+
+def test_the_watchers_death_loses_nothing(system: System, nodes: list[Couch], names: list[str]) -> None:
+    write(nodes, names[::2], "before")
+    kill_dash_nine(system.processes["watcher"])
+    write(nodes, names[1::2], "before")
+
+    wait_until(lambda: all_have(nodes, names, "before"), "every write is on both nodes", PATIENCE)
+    again = system.launch("watcher")
+    system.wait_ready(again)
+
+
+def test_an_emptied_redis_loses_nothing(system: System, nodes: list[Couch], names: list[str]) -> None:
+    write(nodes, names[::2], "after")
+    with system.store() as store:
+        store.flushall()
+    write(nodes, names[1::2], "after")
+
+    wait_until(lambda: all_have(nodes, names, "after"), "every write is on both nodes", PATIENCE)
+    wait_until(lambda: in_step(system) >= {*names}, "and known to be in step", PATIENCE)
+
+
+def test_a_sync_that_somebody_asks_for_does_not_wait_behind_them(
+    system: System, nodes: list[Couch], names: list[str]
+) -> None:
+    write(nodes, names, "many")
+
+    job = system.api.sync(names[0], wait=True).json()
+
+    assert job["state"] == "succeeded"
+    assert job["result"]["caught_up"] is True
+    wait_until(lambda: all_have(nodes, names, "many"), "and the others come as well", PATIENCE)
+
+
+def test_nothing_changes_nothing_is_synced(system: System, names: list[str]) -> None:
+    """The echo ends: what a sync wrote is not a change for the next one."""
+    wait_until(lambda: in_step(system) >= {*names}, "all are in step", PATIENCE)
+    with system.store() as store:
+        wait_until(lambda: store.zcard("nbr:on-change:dirty") == store.zcard("nbr:on-change:busy") == 0, "all is quiet")
+        before = store.hgetall("nbr:seen:synced")
+        passed = store.get("nbr:seen:pass")
+        for _ in range(2):
+            passed = wait_until(
+                lambda was=passed: now if (now := store.get("nbr:seen:pass")) != was else None, "a pass"
+            )
+        assert store.hgetall("nbr:seen:synced") == before
