@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.jobs import Job
-from tasks.rules import rule_of, rules_of
+from tasks.rules import rules_of
 from tasks.travels import on_change_filter
 from tasks.wiring import Parts
 from worker.core.model import Link
@@ -27,7 +27,7 @@ def run_verify(parts: Parts, cluster: Cluster, job: Job, control: Control) -> di
         control,
         nodes=job.params["nodes"],
         repair=bool(job.params["repair"]),
-        selector=rule_of(rules_of(parts.settings), database).selector,
+        selector=rules_of(parts.settings).of(database).selector,
         settled=settled_of(parts, cluster, database),
         # where no feed tells of changes, the next periodic pass has to come first
         patience=max(PATIENCE, 2.0 * parts.settings.replication_retry_seconds + 10),
@@ -47,7 +47,7 @@ def settled_of(parts: Parts, cluster: Cluster, database: str) -> Settled:
         return nothing_to_wait_for
     if on_change(database):
         return lambda: _in_step(parts, cluster, database)
-    rule = rule_of(rules, database)
+    rule = rules.of(database)
     both = rule.direction is Direction.BOTH
     wanted: list[Link] = links(database, cluster.names, rule.topology, bidirectional=both)
     return lambda: nothing_outstanding(cluster, wanted)

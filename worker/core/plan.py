@@ -166,8 +166,7 @@ def _databases(observed: Observed, node: str) -> frozenset[str]:
 def _groups(desired: Desired, chosen: list[str], removed: Mapping[str, list[str]]) -> Iterable[_Group]:
     found: dict[tuple[int, bool, tuple[str, ...]], _Group] = {}
     for name in chosen:
-        # a rule for "*" is not meant for the database that is ours
-        rule = desired.rules.default if name in desired.own else desired.rules.of(name)
+        rule = desired.rules.of(name)
         both = rule.direction is Direction.BOTH and name not in desired.narrowed
         absent = tuple(removed[name]) if name in removed else ()
         group = found.get((id(rule), both, absent))
