@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from config.settings import Settings
 from worker.core.model import Route
-from worker.core.names import OWN_DATABASE
 from worker.core.rules import Direction, Mode, Rule, Rules
 from worker.core.topology import Topology
 
@@ -30,14 +29,9 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
-def rule_of(rules: Rules, database: str) -> Rule:
-    """A rule for "*" is not meant for the database that is ours."""
-    return rules.default if database == OWN_DATABASE else rules.of(database)
-
-
 def route_of(rules: Rules, database: str, narrowed: frozenset[str], nodes: int) -> Route:
     """How a sync may carry this database. A one-way ring of three or more goes round: everything reaches everybody."""
-    rule = rule_of(rules, database)
+    rule = rules.of(database)
     one_way = rule.direction is Direction.ONE_WAY or database in narrowed
     round_trip = rule.topology is Topology.RING and nodes > 2
     return Route(gathers=not one_way or round_trip, selector=rule.selector)
@@ -46,5 +40,5 @@ def route_of(rules: Rules, database: str, narrowed: frozenset[str], nodes: int) 
 def travels_on_change(rules: Rules, database: str, automatic: Mode) -> bool:
     """Whether this (selected) database is brought in step by syncs of what changed. `automatic`: what auto came to at
     the last reconcile."""
-    mode = rule_of(rules, database).mode
+    mode = rules.of(database).mode
     return (automatic if mode is Mode.AUTO else mode) is Mode.ON_CHANGE

@@ -14,20 +14,19 @@ from tests import builders
 from tests.contract.conftest import DEADLINE, Site
 from worker.core.model import Credentials
 from worker.core.names import replication_document_id
-from worker.core.topology import Topology
 from worker.couch.database import Database
 from worker.couch.replicator import DATABASE as REPLICATOR
 from worker.couch.replicator import Replicator
 from worker.ops.control import Unattended
-from worker.ops.setup import SetupResult, Wanted, setup
+from worker.ops.setup import Wanted, setup
+from worker.ops.setup_result import SetupResult
 from worker.ops.sync import sync
 
 pytestmark = pytest.mark.contract
 
 
 def run(site: Site, *names: str, **wanted: Any) -> SetupResult:
-    options = {"bidirectional": True, "topology": Topology.MESH, "continuous": True, **wanted}
-    return setup(site.cluster, Wanted(databases=names, **options), Unattended())
+    return setup(site.cluster, Wanted(databases=names, **wanted), Unattended())
 
 
 def pairs(site: Site) -> list[str]:
@@ -60,7 +59,7 @@ def test_setup_makes_databases_and_links_and_twice_changes_nothing(site: Site) -
         assert sorted(first.databases[name].links["created"]) == pairs(site)
         assert sorted(second.databases[name].links["unchanged"]) == pairs(site)
     else:
-        assert first.mode == "periodic-pass"
+        assert first.mode == "on-change"
         assert first.databases[name].links == {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,12 @@ from worker.core.names import database_name_error
 
 if TYPE_CHECKING:
     from tests.fakes.couchdb import FakeNode, Request
+    from tests.fakes.replication import Link
 
 Said = tuple[int, Any]
 NO_DATABASE = (404, "not_found", "Database does not exist.")
-ONLY_COUCHDB = ("_dbs_info", "_scheduler")
+ONLY_COUCHDB = ("_dbs_info", "_scheduler", "_node", "_db_updates")
+SYSTEM = ("_replicator", "_users", "_global_changes")
 
 
 def answer(node: FakeNode, request: Request) -> Said:
@@ -23,20 +26,43 @@ def answer(node: FakeNode, request: Request) -> Said:
     first, *rest = request.path
     if node.standin and (first in ONLY_COUCHDB or (first == "_replicator" and first not in node.databases)):
         raise Refused(*NO_DATABASE)
-    if first == "_up":
-        return 200, {"status": "ok"}
-    if first == "_all_dbs":
-        return 200, sorted(node.databases)
-    if first == "_dbs_info":
-        return 200, [_row(node, name) for name in request.body["keys"]]
-    if first == "_scheduler":
-        return 200, _page(rest[0], _scheduled(node, rest[0]), request.params)
-    return _database(node, request, first, rest)
+    answers: dict[str, Callable[[], Any]] = {
+        "_up": lambda: {"status": "ok"},
+        "_all_dbs": lambda: sorted(node.databases),
+        "_dbs_info": lambda: [_row(node, name) for name in request.body["keys"]],
+        "_scheduler": lambda: _scheduler(node, request, *rest),
+        "_node": lambda: _configuration(node, request, *rest[2:]),
+        "_db_updates": lambda: _updates(node, request),
+    }
+    return (200, answers[first]()) if first in answers else _database(node, request, first, rest)
+
+
+def _configuration(node: FakeNode, request: Request, section: str, key: str | None = None) -> Any:
+    """A section tells only what somebody has set; a PUT tells what was there before."""
+    values = node.configuration.setdefault(section, {})
+    if key is None:
+        return dict(values)
+    if request.method == "PUT":
+        before = values.get(key, "")
+        values[key] = request.body
+        return before
+    if key not in values:
+        raise Refused(404, "not_found", "unknown_config_value")
+    return values[key]
+
+
+def _updates(node: FakeNode, request: Request) -> JsonObject:
+    if "_global_changes" not in node.databases:
+        raise Refused(*NO_DATABASE)
+    limit = int(request.params["limit"]) if "limit" in request.params else None
+    rows = node.updates_after(request.params.get("since", "0"))
+    told = rows if limit is None else rows[:limit]
+    return {"results": told, "last_seq": told[-1]["seq"] if told else request.params.get("since", "0")}
 
 
 def _database(node: FakeNode, request: Request, name: str, rest: list[str]) -> Said:
     if not rest and request.method == "PUT":
-        if database_name_error(name) and name not in ("_replicator", "_users"):
+        if database_name_error(name) and name not in SYSTEM:
             raise Refused(400, "illegal_database_name", f"Name: '{name}'. Only lowercase characters ...")
         if name in node.databases:
             raise Refused(412, "file_exists", "The database could not be created, the file already exists.")
@@ -48,7 +74,7 @@ def _database(node: FakeNode, request: Request, name: str, rest: list[str]) -> S
         raise Refused(*NO_DATABASE)
     if not rest:
         if request.method == "DELETE":
-            del node.databases[name]
+            node.drop(name)
         return 200, _info(node, database) if request.method == "GET" else {"ok": True}
     return _inside(node, database, request, rest)
 
@@ -56,15 +82,15 @@ def _database(node: FakeNode, request: Request, name: str, rest: list[str]) -> S
 def _inside(node: FakeNode, database: FakeDatabase, request: Request, rest: list[str]) -> Said:
     if rest[0] in ("_security", *(() if node.standin else ("_revs_limit",))):
         return 200, _setting(database, request, rest[0][1:])
-    if rest[0] == "_all_docs" and request.method == "POST":
-        return 200, {"rows": [_found(database, identity) for identity in request.body["keys"]]}
     if rest[0] == "_changes":
         return 200, _changes(node, database, request)
+    if rest[0] == "_all_docs":
+        return 200, _all_documents(database, request)
     if rest[0] == "_bulk_docs":
         return 201, _bulk(node, database, request.body)
     if rest[0] == "_revs_diff":
         return 200, _revs_diff(node, database, request.body)
-    return _document(database, request, "/".join(rest))
+    return _document(node, database, request, "/".join(rest))
 
 
 def _setting(database: FakeDatabase, request: Request, name: str) -> Any:
@@ -86,9 +112,12 @@ def _found(database: FakeDatabase, identity: str) -> JsonObject:
     return {"id": identity, "key": identity, "value": {"rev": document["_rev"]}, "doc": document}
 
 
-def _document(database: FakeDatabase, request: Request, identity: str) -> Said:
+def _document(node: FakeNode, database: FakeDatabase, request: Request, identity: str) -> Said:
     if identity.startswith("_local/"):
-        return _local(database, request, identity)
+        if request.method == "PUT":
+            revision = database.write_local(identity, request.body, checked=node.standin)
+            return 201, {"ok": True, "id": identity, "rev": revision}
+        return 200, database.read_local(identity)
     revision = request.params.get("rev")
     if request.method == "GET":
         wanted = request.params.get("attachments") == "true"
@@ -107,13 +136,22 @@ def _document(database: FakeDatabase, request: Request, identity: str) -> Said:
     return 201, {"ok": True, "id": identity, "rev": database.write(document)}
 
 
-def _local(database: FakeDatabase, request: Request, identity: str) -> Said:
-    if request.method == "PUT":
-        database.local[identity] = request.body
-        return 201, {"ok": True, "id": identity, "rev": "0-1"}
-    if identity not in database.local:
-        raise Refused(404, "not_found", "missing")
-    return 200, {"_id": identity, "_rev": "0-1", **database.local[identity]}
+def _all_documents(database: FakeDatabase, request: Request) -> JsonObject:
+    """Those of a list of keys, else live documents in the order of their ids: plain ones, which need no collation."""
+    if request.method == "POST":
+        return {"rows": [_found(database, identity) for identity in request.body["keys"]]}
+    start, end = (json.loads(request.params.get(key, "null")) for key in ("startkey", "endkey"))
+    limit = int(request.params.get("limit", 1_000_000))
+    rows: list[JsonObject] = []
+    for identity, document in sorted(database.documents.items()):
+        winner = document.leaves()[0]
+        if document.revisions[winner].deleted or (start and identity < start) or (end and identity > end):
+            continue
+        row = {"id": identity, "key": identity, "value": {"rev": winner}}
+        if request.params.get("include_docs") == "true":
+            row["doc"] = database.read(identity, None, attachments=False)
+        rows.append(row)
+    return {"total_rows": database.counts()[0], "offset": 0, "rows": rows[:limit]}
 
 
 def _bulk(node: FakeNode, database: FakeDatabase, body: JsonObject) -> list[JsonObject]:
@@ -175,15 +213,12 @@ def _filtered(database: FakeDatabase, request: Request) -> Callable[[str], list[
     ids = set(request.body["doc_ids"]) if request.params.get("filter") == "_doc_ids" else None
     selector = request.body["selector"] if request.params.get("filter") == "_selector" else {}
 
-    def matches(identity: str, name: str) -> bool:
-        """Equality of fields is all of Mango that tests need."""
-        body = {**(database.documents[identity].revisions[name].body or {}), "_id": identity}
-        return all(body.get(field) == value for field, value in selector.items())
-
     def leaves(identity: str) -> list[str]:
         found = database.documents[identity].leaves()
         told = found if every else found[:1]
-        return [name for name in told if (ids is None or identity in ids) and matches(identity, name)]
+        return [
+            name for name in told if (ids is None or identity in ids) and database.matches(identity, name, selector)
+        ]
 
     return leaves
 
@@ -207,19 +242,42 @@ def _sequence(node: FakeNode, database: FakeDatabase, number: int) -> Any:
     return number if node.standin else database.sequence(number)
 
 
+def _scheduler(node: FakeNode, request: Request, what: str, *one: str) -> JsonObject:
+    """A page of its jobs or documents, or one of them by `_replicator/ID`."""
+    rows = _scheduled(node, what)
+    if not one:
+        return _page(what, rows, request.params)
+    found = next((row for row in rows if row["doc_id"] == one[-1]), None)
+    if found is None:
+        raise Refused(404, "not_found", "missing")
+    return found
+
+
 def _scheduled(node: FakeNode, what: str) -> list[JsonObject]:
     """Continuous links run for ever; one-shot replications are jobs without a document."""
-    info = {"revisions_checked": 3, "docs_written": 0, "changes_pending": None}
-    rows: list[JsonObject] = []
-    for owner, identity, body in node.couch.replications.links():
-        if owner is node:
-            ends = {side: body[side]["url"].rstrip("/") + "/" for side in ("source", "target")}
-            rows.append({"database": "_replicator", "doc_id": identity, "state": "running", "info": info, **ends})
-    if what == "jobs":
-        for job in list(node.jobs.values()):
-            ends = {"source": job.source, "target": job.target}
-            rows.append({"database": None, "id": job.id, "doc_id": None, "info": info, **ends})
+    rows = [_link(node, link) for link in node.couch.replications.links() if link.node is node]
+    if what == "docs":
+        return rows
+    rows = [row for row in rows if row["state"] != "failed"]
+    for job in list(node.jobs.values()):
+        ends = {"source": job.source, "target": job.target}
+        rows.append({"database": None, "id": job.id, "doc_id": None, "info": {"revisions_checked": 3}, **ends})
     return rows
+
+
+def _link(node: FakeNode, link: Link) -> JsonObject:
+    """`info` is null for a job that waits, an error for one that crashed, and figures once it has moved something."""
+    state, error = link.state
+    told = node.link_figures.get(link.document) if state == "running" else None
+    ends = {side: f"{link.body[side]['url'].rstrip('/')}/" for side in ("source", "target")}
+    return {
+        "database": "_replicator",
+        "doc_id": link.document,
+        "id": None if state in {"failed", "error"} else f"{link.identity}+continuous",
+        "state": state,
+        "info": {"error": error} if error else told,
+        **ends,
+    }
 
 
 def _page(what: str, rows: list[JsonObject], params: Any) -> JsonObject:

@@ -10,7 +10,7 @@ import base64
 import gzip
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -19,7 +19,7 @@ from tests.fakes import calls
 from tests.fakes.documents import FakeDatabase, JsonObject, Refused
 from tests.fakes.replication import Job, Replications
 from worker.core.errors import TimedOut, TlsRefused, Unreachable
-from worker.couch.transport import Answer, Timeouts
+from worker.couch.transport import Answer, Refusal, Timeouts
 
 USER, PASSWORD = "admin", "fake-secret-1"
 SYSTEM = ("_replicator", "_users")
@@ -47,6 +47,15 @@ class Request:
     body: Any
 
 
+@dataclass(frozen=True)
+class Stopped:
+    """A link that carries nothing. `revision`: of its document; None: whichever."""
+
+    state: str
+    error: str | None
+    revision: str | None
+
+
 @dataclass
 class _Fault:
     how: str
@@ -64,6 +73,11 @@ class FakeNode:
         self.databases: dict[str, FakeDatabase] = {}
         self.jobs: dict[str, Job] = {}
         self.refuses: Callable[[JsonObject], bool] = lambda document: False
+        self.configuration: dict[str, dict[str, str]] = {}
+        self.stopped: dict[str, Stopped] = {}
+        self.crashes: dict[str, str] = {}  # document -> error, as it is found by trying
+        self.link_figures: dict[str, JsonObject] = {}
+        self.events: list[tuple[str, str]] = []
         self._faults: list[_Fault] = []
         self._free = threading.Event()
         self._free.set()
@@ -76,8 +90,42 @@ class FakeNode:
 
     def create(self, name: str, *, partitioned: bool = False, shards: int = 2) -> FakeDatabase:
         self.couch.made += 1
-        self.databases[name] = FakeDatabase(name, f"{self.name}.{self.couch.made}", partitioned, shards)
-        return self.databases[name]
+        made = FakeDatabase(name, f"{self.name}.{self.couch.made}", partitioned, shards)
+        made.on_change = lambda: self._happened(name, "updated")
+        self.databases[name] = made
+        self._happened(name, "created")
+        return made
+
+    def drop(self, name: str) -> None:
+        del self.databases[name]
+        self._happened(name, "deleted")
+
+    def _happened(self, name: str, kind: str) -> None:
+        """What `_db_updates` tells, while there is a database to keep it in."""
+        with self.couch.news:
+            if "_global_changes" in self.databases and name != "_global_changes":
+                self.events.append((name, kind))
+                self.couch.news.notify_all()
+
+    def updates_after(self, since: str) -> list[JsonObject]:
+        first = len(self.events) if since == "now" else int(since.partition("-")[0])
+        told = enumerate(self.events[first:], start=first + 1)
+        return [{"db_name": name, "type": kind, "seq": f"{at}-{self.name}"} for at, (name, kind) in told]
+
+    def stop_link(self, document: str, state: str = "pending", error: str | None = None, *, anew: bool = True) -> None:
+        """Have a link carry nothing, in this state of the scheduler's; until it is started `anew` (its document made
+        again) or `start_link`."""
+        revision = self.databases["_replicator"].documents[document].leaves()[0] if anew else None
+        self.stopped[document] = Stopped(state, error, revision)
+
+    def start_link(self, document: str) -> None:
+        del self.stopped[document]
+
+    def give_up_link(self, document: str, why: str) -> None:
+        """State failed, which CouchDB writes into the document."""
+        replicator = self.databases["_replicator"]
+        found = replicator.read(document, None, attachments=False)
+        replicator.write({**found, "_replication_state": "failed", "_replication_state_reason": why})
 
     def fail(self, how: str, *, path: str | None = None, times: float = float("inf")) -> None:
         """`how`: refused, timeout, tls, or a key of BROKEN. `path`: only calls with this segment in their path."""
@@ -123,6 +171,7 @@ class FakeCouch:
 
     def __init__(self, *names: str, standin: bool = False, patience: float = 0.03) -> None:
         self.lock = threading.RLock()
+        self.news = threading.Condition(self.lock)
         self.patience = patience
         self.made = 0
         self.requests: list[Request] = []
@@ -142,20 +191,40 @@ class FakeCouch:
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
     ) -> Answer:
-        parts = urlsplit(url)
-        node = self.at(parts.netloc)
-        request = Request(
-            node.name,
-            method,
-            tuple(unquote(segment) for segment in parts.path.split("/") if segment),
-            dict(parse_qsl(parts.query)),
-            dict(headers),
-            _json(headers, body),
-        )
-        self.requests.append(request)
-        self.on_request(request)
+        node, request = self._heard(method, url, headers, body)
         broken = node.broken(request.path)
         return broken or _encoded(*self._said(node, request))
+
+    def lines(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> Iterator[bytes]:
+        """`_db_updates?feed=continuous`: events as they happen, and a heartbeat after each moment without one."""
+        node, request = self._heard("GET", url, headers, None)
+        refusal = node.broken(request.path) or _encoded(*self._said(node, request))
+        if refusal.status >= 400:
+            raise Refusal(refusal)
+        since = request.params["since"]
+        with self.lock:
+            since = f"{len(node.events)}-{node.name}" if since == "now" else since
+        while True:
+            yield b""
+            with self.news:
+                rows = node.updates_after(since)
+                if not rows:
+                    self.news.wait(self.patience)
+                    rows = node.updates_after(since)
+            if node.broken(request.path):
+                raise Unreachable("the node closed the connection")
+            for row in rows:
+                since = row["seq"]
+                yield json.dumps(row).encode()
+
+    def _heard(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> tuple[FakeNode, Request]:
+        parts = urlsplit(url)
+        node = self.at(parts.netloc)
+        path = tuple(unquote(segment) for segment in parts.path.split("/") if segment)
+        request = Request(node.name, method, path, dict(parse_qsl(parts.query)), dict(headers), _json(headers, body))
+        self.requests.append(request)
+        self.on_request(request)
+        return node, request
 
     def _said(self, node: FakeNode, request: Request) -> tuple[int, Any]:
         try:

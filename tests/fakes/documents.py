@@ -78,9 +78,11 @@ class FakeDatabase:
     security: JsonObject = field(default_factory=lambda: dict(NOBODY_BUT_ADMINS))
     documents: dict[str, Document] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)  # id -> number of its last change, in order of change
-    local: dict[str, JsonObject] = field(default_factory=dict)
+    local: dict[str, JsonObject] = field(default_factory=dict)  # by whole id, without _rev
+    local_writes: dict[str, int] = field(default_factory=dict)
     number: int = 0
     revs_limit: int = 1_000
+    on_change: Callable[[], None] = lambda: None
 
     def sequence(self, number: int | None = None) -> str:
         return f"{self.number if number is None else number}-{self.tag}"
@@ -142,6 +144,26 @@ class FakeDatabase:
             told["_revisions"] = {"start": _order(name)[0], "ids": [part.split("-", 1)[1] for part in path]}
         return told
 
+    def write_local(self, identity: str, body: JsonObject, *, checked: bool = False) -> str:
+        """A `_local` document. `checked`: only with the right `_rev`, as stand-ins want it; CouchDB 3 takes any."""
+        document = {key: value for key, value in body.items() if key not in {"_id", "_rev"}}
+        known = self.local_writes.get(identity, 0)
+        if checked and known and body.get("_rev") != f"0-{known}":
+            raise Refused(*CONFLICT)
+        self.local[identity] = document
+        self.local_writes[identity] = known + 1
+        return f"0-{known + 1}"
+
+    def read_local(self, identity: str) -> JsonObject:
+        if identity not in self.local:
+            raise Refused(404, "not_found", "missing")
+        return {"_id": identity, "_rev": f"0-{self.local_writes[identity]}", **self.local[identity]}
+
+    def matches(self, identity: str, revision: str, selector: JsonObject) -> bool:
+        """Equality of fields is all of Mango that tests need."""
+        body = {**(self.documents[identity].revisions[revision].body or {}), "_id": identity}
+        return all(body.get(name) == value for name, value in selector.items())
+
     def has(self, identity: str, revision: str) -> bool:
         """Whether it has the revision itself, not just its name."""
         found = self.documents.get(identity)
@@ -168,6 +190,7 @@ class FakeDatabase:
     def _touch(self, identity: str) -> None:
         self.number += 1
         self.changed[identity] = self.number
+        self.on_change()
 
     @staticmethod
     def _with_bytes(document: JsonObject, before: JsonObject | None) -> JsonObject:

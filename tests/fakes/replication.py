@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -37,6 +38,34 @@ class Job:
     done: threading.Event = field(default_factory=threading.Event)
     said: Said = (500, {})
     cancelled: bool = False
+
+
+@dataclass(frozen=True)
+class Link:
+    """A continuous replication by a document of the node's `_replicator`."""
+
+    node: FakeNode
+    document: str
+    revision: str
+    body: JsonObject
+
+    @property
+    def identity(self) -> str:
+        return _identity(self.body)
+
+    @property
+    def held(self) -> tuple[str, str | None] | None:
+        """State and error of one that carries nothing, however often it is tried."""
+        if self.body.get("_replication_state") == "failed":
+            return "failed", str(self.body.get("_replication_state_reason"))
+        stopped = self.node.stopped.get(self.document)
+        return (stopped.state, stopped.error) if stopped and stopped.revision in {self.revision, None} else None
+
+    @property
+    def state(self) -> tuple[str, str | None]:
+        """What the scheduler says, and the error where there is one."""
+        crash = self.node.crashes.get(self.document)
+        return self.held or (("crashing", crash) if crash else ("running", None))
 
 
 class Replications:
@@ -72,20 +101,28 @@ class Replications:
         moved = True
         while moved:
             moved = False
-            for node, _, body in self.links():
-                try:
-                    moved |= not self._copy(node, body).get("no_changes")
-                except Refused:
+            for link in self.links():
+                if link.held:
                     continue
+                try:
+                    answer = self._copy(link.node, link.body)
+                except Refused as refused:
+                    link.node.crashes[link.document] = f"{refused.error}: {refused.reason}"
+                    continue
+                link.node.crashes.pop(link.document, None)
+                if not answer.get("no_changes"):
+                    moved = True
+                    link.node.link_figures[link.document] = _figures(answer)
 
-    def links(self) -> Iterator[tuple[FakeNode, str, JsonObject]]:
-        """(node, document id, body) of every continuous link."""
+    def links(self) -> Iterator[Link]:
+        """Every continuous link of every node."""
         for node in list(self._couch.nodes.values()):
             documents = node.databases["_replicator"].documents if "_replicator" in node.databases else {}
             for identity, document in list(documents.items()):
-                leaf = document.revisions[document.leaves()[0]]
+                winner = document.leaves()[0]
+                leaf = document.revisions[winner]
                 if leaf.body and not leaf.deleted and leaf.body.get("continuous"):
-                    yield node, identity, leaf.body
+                    yield Link(node, identity, winner, leaf.body)
 
     def _run(self, node: FakeNode, identity: str, job: Job, body: JsonObject) -> None:
         node.wait_until_free()
@@ -113,7 +150,7 @@ class Replications:
         if "doc_ids" in body:
             figures = copy(found[0], found[1], [key for key in body["doc_ids"] if key in found[0].documents], refuses)
             return {"ok": True, **figures} if body.get("use_checkpoints", True) else NO_CHECKPOINTS
-        answer = replicate(found[0], found[1], _identity(body), refuses)
+        answer = replicate(found[0], found[1], _identity(body), refuses, body.get("selector") or {})
         return _standin_answer(answer) if node.standin else answer
 
     def _reach(self, node: FakeNode, endpoint: JsonObject) -> FakeNode:
@@ -131,7 +168,11 @@ class Replications:
 
 
 def replicate(
-    source: FakeDatabase, target: FakeDatabase, identity: str, refuses: Callable[[JsonObject], bool]
+    source: FakeDatabase,
+    target: FakeDatabase,
+    identity: str,
+    refuses: Callable[[JsonObject], bool],
+    selector: JsonObject,
 ) -> JsonObject:
     """Copy what `target` lacks, but for what its validation `refuses`; returns the answer of `_replicate`."""
     history, since = _agreed(source, target, identity)
@@ -139,21 +180,28 @@ def replicate(
     if not rows:
         checkpoint = {"source_last_seq": since, "history": history} if history else {}
         return {"ok": True, "no_changes": True, **checkpoint}
-    figures = copy(source, target, [document_id for _, document_id in rows], refuses)
+    figures = copy(source, target, [document_id for _, document_id in rows], refuses, selector)
     earlier = history[0] if history else {}
     reached = source.sequence(rows[-1][0])
     session = {name: earlier.get(name, 0) + figures[name] for name in COUNTERS} | {"recorded_seq": reached}
     kept = {"source_last_seq": reached, "history": [session, *history][:50]}
-    source.local[identity] = target.local[identity] = kept
+    for database in (source, target):
+        database.write_local(f"_local/{identity}", kept)
     return {"ok": True, **kept}
 
 
 def copy(
-    source: FakeDatabase, target: FakeDatabase, ids: list[str], refuses: Callable[[JsonObject], bool]
+    source: FakeDatabase,
+    target: FakeDatabase,
+    ids: list[str],
+    refuses: Callable[[JsonObject], bool],
+    selector: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, int]:
     figures = dict.fromkeys(COUNTERS, 0)
     for document_id in ids:
         for revision in source.documents[document_id].leaves():
+            if not source.matches(document_id, revision, dict(selector)):
+                continue
             figures["missing_checked"] += 1
             if target.has(document_id, revision):
                 continue
@@ -168,8 +216,16 @@ def copy(
 
 def _agreed(source: FakeDatabase, target: FakeDatabase, identity: str) -> tuple[list[JsonObject], str]:
     """History and checkpoint where both sides have the same, else a start from the beginning."""
-    ours, theirs = source.local.get(identity), target.local.get(identity)
+    ours, theirs = (database.local.get(f"_local/{identity}") for database in (source, target))
     return (ours["history"], ours["source_last_seq"]) if ours and ours == theirs else ([], "0")
+
+
+def _figures(answer: JsonObject) -> JsonObject:
+    """As `_scheduler/docs` tells them of a running link."""
+    session = answer["history"][0]
+    told = {"revisions_checked": session["missing_checked"], "changes_pending": None}
+    reached = answer["source_last_seq"]
+    return {**told, **{name: session[name] for name in COUNTERS[2:]}, "through_seq": reached, "source_seq": reached}
 
 
 def _standin_answer(answer: JsonObject) -> JsonObject:
@@ -182,7 +238,7 @@ def _standin_answer(answer: JsonObject) -> JsonObject:
 
 def _identity(body: JsonObject) -> str:
     """The same for one-shot and continuous, whatever the socket options."""
-    told = [_url(body["source"]), _url(body["target"]), *body.get("doc_ids", [])]
+    told = [_url(body["source"]), _url(body["target"]), *body.get("doc_ids", []), body.get("selector")]
     return hashlib.md5(json.dumps(told).encode()).hexdigest()  # noqa: S324
 
 

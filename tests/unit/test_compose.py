@@ -27,6 +27,7 @@ OURS = {
     "notebook-worker": "worker",
     "notebook-control": "control",
     "notebook-beat": "beat",
+    "notebook-watcher": "watcher",
     "flower": "flower",
 }
 SECRETS = {

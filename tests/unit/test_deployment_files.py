@@ -61,8 +61,8 @@ def sections() -> dict[str, list[str]]:
 # --- Procfile
 
 
-def test_procfile_has_the_five_processes() -> None:
-    assert list(PROCFILE) == ["web", "worker", "control", "beat", "flower"]
+def test_procfile_has_the_six_processes() -> None:
+    assert list(PROCFILE) == ["web", "worker", "control", "beat", "watcher", "flower"]
 
 
 @pytest.mark.parametrize("process", PROCFILE)

@@ -11,7 +11,7 @@ not made again, unless `asked`; its links to and from that node go, because they
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.core.model import Link
@@ -19,7 +19,7 @@ from worker.core.modes import Load, Wish, automatic
 from worker.core.names import parse_replication_document_id, replication_document_prefix
 from worker.core.observed import FoundLink, Observed
 from worker.core.rules import Direction, Mode, Rule, Rules
-from worker.core.topology import links
+from worker.core.topology import Topology, links
 
 Shape = Callable[[str, str, Rule], str]  # (source, target, rule) -> the shape its documents should have
 
@@ -166,8 +166,7 @@ def _databases(observed: Observed, node: str) -> frozenset[str]:
 def _groups(desired: Desired, chosen: list[str], removed: Mapping[str, list[str]]) -> Iterable[_Group]:
     found: dict[tuple[int, bool, tuple[str, ...]], _Group] = {}
     for name in chosen:
-        # a rule for "*" is not meant for the database that is ours
-        rule = desired.rules.default if name in desired.own else desired.rules.of(name)
+        rule = desired.rules.of(name)
         both = rule.direction is Direction.BOTH and name not in desired.narrowed
         absent = tuple(removed[name]) if name in removed else ()
         group = found.get((id(rule), both, absent))
@@ -190,14 +189,22 @@ def _plan_links(desired: Desired, observed: Observed, groups: list[_Group], ever
     for group in groups:
         if _mode(group.rule, made.automatic, observed) is not Mode.CONTINUOUS:
             continue
-        nodes = [node for node in desired.nodes if node not in group.absent]
-        for pair in links("", nodes, group.rule.topology, bidirectional=group.bidirectional) if len(nodes) > 1 else []:
+        for pair in _pairs(desired.nodes, group):
             if pair.target in left:
                 _plan_pair(desired, pair.source, pair.target, group, left[pair.target], made)
             else:
                 made.unwritten.append((pair.source, pair.target, group.names))
     for node, links_left in left.items():
         made.deletes += _unwanted(desired, observed, node, links_left, everywhere, made.modes)
+
+
+def _pairs(nodes: Sequence[str], group: _Group) -> list[Link]:
+    """The links of a group, each with an empty database."""
+    left = [node for node in nodes if node not in group.absent]
+    goes_out = not group.bidirectional and not (group.rule.topology is Topology.RING and len(left) > 2)
+    if len(left) < 2 or (goes_out and nodes[0] in group.absent):
+        return []  # what goes out from the primary has no other source
+    return links("", left, group.rule.topology, bidirectional=group.bidirectional)
 
 
 def _plan_pair(

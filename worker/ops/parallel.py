@@ -93,6 +93,8 @@ def pooled(
     start(range(min(at_once, total)), drain)
     try:
         for _ in range(total):
+            if control is not None:
+                control.check()  # also where outcomes come so fast that nobody ever waits
             outcome = _next(outcomes, control)
             if outcome.defect is not None:
                 raise outcome.defect

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,39 +10,9 @@ from pydantic import SecretStr
 
 from api.observed import HIDDEN_SETTINGS, stale_after
 from config.settings import Settings
-from tests.unit.api.world import PASSWORD, World, settings
+from tests.unit.api.world import PASSWORD, World, link, settings
 
 SEEN_AT = "2026-11-23T14:59:59.123Z"
-
-
-def test_status_lists_the_links(world: World) -> None:
-    world.save_sweep()
-    assert world.client.get("/api/replication/status").get_json() == {
-        "observed_at": SEEN_AT,
-        "mode": "continuous",
-        "links": [
-            {
-                "database": "pdfs",
-                "source": "primary",
-                "target": "replica1",
-                "state": "running",
-                "lag": 3,
-                "last_error": None,
-                "observed_at": SEEN_AT,
-            }
-        ],
-    }
-
-
-def test_status_of_one_database(world: World) -> None:
-    world.save_sweep(databases={"pdfs": ["primary"], "categories": ["primary"]})
-    assert len(world.client.get("/api/replication/status?database=pdfs").get_json()["links"]) == 1
-    assert world.client.get("/api/replication/status?database=categories").get_json()["links"] == []
-    answer = world.client.get("/api/replication/status?database=pdf")
-    assert answer.status_code == 404
-    assert answer.get_json()["type"].endswith(":unknown-database")
-    assert answer.get_json()["nearest"] == ["pdfs"]
-    assert "did you mean pdfs?" in answer.get_json()["detail"]
 
 
 def test_health_of_the_cluster(world: World) -> None:
@@ -95,9 +66,12 @@ def test_before_the_first_sweep_everything_is_unknown(world: World) -> None:
     ]
     health = world.client.get("/api/replication/health").get_json()
     assert (health["status"], health["observed_at"]) == ("unknown", None)
-    assert world.client.get("/api/replication/status").get_json() == {"observed_at": None, "mode": None, "links": []}
+    status = world.client.get("/api/replication/status").get_json()
+    assert (status["observed_at"], status["mode"], status["links"], status["canary"]) == (None, None, [], None)
     info = world.client.get("/api/replication/info").get_json()
     assert (info["mode"], info["mode_reason"], info["observed_at"]) == (None, None, None)
+    assert (info["modes"], info["watchers"]) == ({}, [])
+    assert {node["replicator"] for node in info["nodes"]} == {None}
 
 
 def test_a_node_the_sweep_has_not_seen_is_unknown(world: World) -> None:
@@ -106,22 +80,62 @@ def test_a_node_the_sweep_has_not_seen_is_unknown(world: World) -> None:
 
 
 def test_info_says_what_is_in_force(world: World) -> None:
-    world.save_sweep()
+    world.save_reconcile()
     body = world.client.get("/api/replication/info").get_json()
-    assert (body["mode"], body["mode_reason"]) == ("continuous", "the nodes have a scheduler")
+    assert (body["mode"], body["modes"]) == ("continuous", {"continuous": 1})
+    assert body["mode_reason"].startswith("auto: 2 replication jobs")
     assert (body["topology"], body["continuous_replication"]) == ("mesh", True)
+    options = {"max_jobs": "500", "startup_jitter": "5000"}
     assert body["nodes"] == [
-        {"name": "primary", "url": "http://127.0.0.1:5984", "role": "primary"},
+        {"name": "primary", "url": "http://127.0.0.1:5984", "role": "primary", "replicator": options},
         {
             "name": "replica1",
             "url": "http://127.0.0.1:5985",
             "peer_url": "http://couchdb-replica1:5984",
             "role": "replica",
+            "replicator": options,
         },
-        {"name": "replica2", "url": "http://127.0.0.1:5986", "role": "replica"},
+        {"name": "replica2", "url": "http://127.0.0.1:5986", "role": "replica", "replicator": None},
     ]
     assert body["settings"]["RESULT_TTL"] == 86_400
     assert body["observed_at"] == SEEN_AT
+
+
+def test_info_lists_the_rules_and_last_the_one_for_all_others(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yml"
+    rules.write_text("rules:\n  - databases: [notes-*]\n    direction: one-way\n    selector: {type: note}\n")
+    world = World(settings(replication_rules=rules, replication_topology="star", replication_mode="on-change"))
+    assert world.client.get("/api/replication/info").get_json()["rules"] == [
+        {
+            "databases": ["notes-*"],
+            "topology": "star",
+            "direction": "one-way",
+            "mode": "on-change",
+            "selector": {"type": "note"},
+        },
+        {"databases": ["*"], "topology": "star", "direction": "both", "mode": "on-change", "selector": None},
+    ]
+
+
+def test_info_lists_the_watchers_that_live(world: World) -> None:
+    world.replication.watcher_alive("dead", {"at": world.now - 60, "leads": True, "feeds": {"primary": 1}})
+    world.replication.watcher_alive(
+        "leader", {"at": world.now - 1, "leads": True, "feeds": {"primary": world.now - 60, "replica1": None}}
+    )
+    world.replication.watcher_alive("spare", {"at": world.now - 1, "leads": False, "feeds": {}})
+    assert world.client.get("/api/replication/info").get_json()["watchers"] == [
+        {"name": "leader", "leads": True, "feeds": {"primary": "2026-11-23T14:59:00.123Z", "replica1": None}},
+        {"name": "spare", "leads": False, "feeds": {}},
+    ]
+
+
+def test_where_nothing_travels_by_itself_info_says_why() -> None:
+    world = World(settings(continuous_replication=False))
+    world.save_reconcile()
+    body = world.client.get("/api/replication/info").get_json()
+    assert body["mode"] == "off"
+    assert "CONTINUOUS_REPLICATION" in body["mode_reason"]
+    assert world.client.get("/api/replication/status").get_json()["mode"] == "off"
 
 
 def test_no_answer_shows_a_credential() -> None:
@@ -136,6 +150,8 @@ def test_no_answer_shows_a_credential() -> None:
     world = World(settings(**secrets, couchdb_user="admin-name", replication_user="replicator-name"))
     world.alive()
     world.save_sweep()
+    world.save_reconcile()
+    world.save_links(link(world.now))
     bearer = {"Authorization": f"Bearer {secrets['api_tokens']}"}
     for path in ("replication/info", "replication/status", "replication/health", "nodes", "health"):
         answer = world.client.get(f"/api/{path}", headers=bearer)
@@ -148,7 +164,7 @@ def test_every_setting_is_shown_or_hidden_on_purpose(world: World) -> None:
     shown = world.client.get("/api/replication/info").get_json()["settings"]
     secret = {name for name, field in Settings.model_fields.items() if field.annotation is SecretStr}
     assert {name.lower() for name in shown} == set(Settings.model_fields) - secret - HIDDEN_SETTINGS
-    for name in shown:
+    for name in shown.keys() - {"REPLICATE_USERS"}:
         assert not any(word in name for word in ("PASSWORD", "TOKEN", "SECRET", "_URL", "_USER"))
 
 

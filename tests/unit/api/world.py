@@ -16,6 +16,7 @@ from tasks.jobs import Job, Kind, Request, State
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.redis import connect
+from tasks.replication_seen import ReplicationSeen
 from tasks.store import JobStore
 from tasks.submit import Jobs
 
@@ -47,16 +48,18 @@ class World:
         redis = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
         self.store = _store(redis)
         self.seen = Observations(redis)
+        self.replication = ReplicationSeen(redis)
         self.jobs = Jobs(self.store, self._publish)
-        self.app = self._app(self.jobs, self.seen)
+        self.app = self._app(self.jobs, self.seen, self.replication)
         self.client = self.app.test_client()
 
-    def _app(self, jobs: Jobs, seen: Observations) -> Flask:
+    def _app(self, jobs: Jobs, seen: Observations, replication: ReplicationSeen) -> Flask:
         return create_app(
             self.settings,
             jobs,
             seen,
             Lookup(seen, self._ask),
+            replication,
             clock=lambda: self.now,
             keep_alive_seconds=self.keep_alive_seconds,
         )
@@ -64,7 +67,7 @@ class World:
     def without_redis(self) -> FlaskClient:
         """The same API with its Redis at a port where nothing listens."""
         redis = connect("redis://127.0.0.1:1/0")
-        return self._app(Jobs(_store(redis), self._publish), Observations(redis)).test_client()
+        return self._app(Jobs(_store(redis), self._publish), Observations(redis), ReplicationSeen(redis)).test_client()
 
     def _publish(self, job_id: str, request: Request) -> None:
         self.published.append(job_id)
@@ -82,6 +85,20 @@ class World:
 
     def save_sweep(self, databases: dict[str, list[str]] | None = None, **more: Any) -> None:
         self.seen.save_sweep({**sweep(self.now), **more}, databases)
+
+    def save_links(self, *links: dict[str, Any], lag: dict[str, int | None] | None = None) -> None:
+        by_database: dict[str, list[dict[str, Any]]] = {}
+        for one in links:
+            by_database.setdefault(one["database"], []).append(one)
+        summary = {"states": {}, "lag": lag or {}, "broken": 0, "observed_at": self.now - 1}
+        self.replication.save_links(by_database, summary)
+
+    def save_reconcile(self, **more: Any) -> None:
+        self.replication.save_reconcile({**reconcile(self.now), **more})
+
+    def save_pass(self, **more: Any) -> None:
+        found = {"changed": {}, "lag": {}, "in_step_count": 0, "unseen": [], "observed_at": self.now - 1}
+        self.seen.save_pass({**found, **more})
 
     def alive(self) -> None:
         self.seen.worker_alive("worker-1", self.now)
@@ -122,29 +139,54 @@ def sweep(now: float) -> dict[str, Any]:
             "version": "3.5.0" if up else None,
             "uuid": None,
             "kind": "couchdb",
-            "lag": 0 if up else None,
             "observed_at": now - 1,
         }
 
     return {
         "observed_at": now - 1,
         "cluster": "degraded",
-        "mode": "continuous",
-        "mode_reason": "the nodes have a scheduler",
         "nodes": [
             node("primary", 5984, "healthy", None),
             node("replica1", 5985, "healthy", None),
             node("replica2", 5986, "down", "unreachable: connection refused"),
         ],
-        "links": [
-            {
-                "database": "pdfs",
-                "source": "primary",
-                "target": "replica1",
-                "state": "running",
-                "lag": 3,
-                "last_error": None,
-                "observed_at": now - 1,
-            }
-        ],
+    }
+
+
+def reconcile(now: float) -> dict[str, Any]:
+    """As a worker writes it after a look at CouchDB nodes on which all is as it should be."""
+    options = {"max_jobs": "500", "startup_jitter": "5000"}
+    return {
+        "observed_at": now - 1,
+        "automatic": "continuous",
+        "mode": "continuous",
+        "reason": "auto: 2 replication jobs on replica1 fit: 250 of its max_jobs may be taken",
+        "modes": {"continuous": 1},
+        "steps": 0,
+        "removed": {},
+        "removed_count": 0,
+        "narrowed": [],
+        "configuration": {"primary": options, "replica1": options},
+        "schedulers": True,
+    }
+
+
+def link(now: float, database: str = "pdfs", **more: Any) -> dict[str, Any]:
+    """As a worker writes it of one that is a little behind."""
+    return {
+        "database": database,
+        "source": "primary",
+        "target": "replica1",
+        "state": "running",
+        "since": now - 60,
+        "lag": 3,
+        "last_moved_at": now - 2,
+        "behind_since": now - 1,
+        "doc_write_failures": 0,
+        "last_error": None,
+        "error_kind": None,
+        "remedy": None,
+        "observed_at": now - 1,
+        "look": {"state": "running", "lag": 3},
+        **more,
     }

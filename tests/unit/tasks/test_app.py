@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from celery import Celery, signals
 
-from config.celery import CONTROL_QUEUE, JOB_QUEUES, options
+from config.celery import CONTROL_QUEUE, JOB_QUEUES, ON_CHANGE_QUEUE, options
 from config.schedule import CLOCK_SKEW, beat_table
 from tasks.__main__ import arguments
 from tasks.app import register
 from tasks.jobs import Kind
+from tasks.locks import LONGEST
 from tests.builders import fake_cluster
 from tests.unit.tasks.world import World, settings
 
@@ -41,7 +43,28 @@ def test_every_kind_of_job_is_a_task_on_a_queue_that_workers_serve(app: Celery) 
     for kind in Kind:
         assert kind.value in app.tasks
         assert config["task_routes"][kind.value] == {"queue": kind.value}
-    assert served[served.index("--queues") + 1].split(",") == list(JOB_QUEUES)
+    assert served[served.index("--queues") + 1].split(",") == [*JOB_QUEUES, ON_CHANGE_QUEUE]
+
+
+def test_syncs_of_what_changed_are_on_a_queue_of_their_own(app: Celery) -> None:
+    assert "on-change" in app.tasks
+    assert ON_CHANGE_QUEUE not in JOB_QUEUES
+    assert options(settings())["task_routes"]["on-change"] == {"queue": ON_CHANGE_QUEUE}
+
+
+@pytest.mark.parametrize("name", ["reconcile", "drift"])
+def test_what_may_be_wanted_at_once_is_registered(app: Celery, name: str) -> None:
+    assert f"{name}-now" in app.tasks
+
+
+def test_every_scheduled_task_has_a_longest_time() -> None:
+    assert {entry["task"] for entry in beat_table(settings()).values()} <= LONGEST.keys()
+
+
+@pytest.mark.parametrize("more", [{"canary_seconds": 0}, {"continuous_replication": False}])
+def test_the_canary_is_not_scheduled_where_it_is_not_wanted(more: dict[str, Any]) -> None:
+    assert "canary" in beat_table(settings())
+    assert "canary" not in beat_table(settings(**more))
 
 
 def test_looks_and_scheduled_tasks_are_on_the_control_queue(app: Celery) -> None:
@@ -103,7 +126,9 @@ def test_a_scheduled_task_is_not_done_while_it_is_being_done(world: World, app: 
 def test_a_task_survives_a_redis_that_is_away(world: World, app: Celery) -> None:
     server = world.redis.connection_pool.connection_kwargs["server"]
     server.connected = False
-    for name in ("sweep", "reap", "drift"):
-        app.tasks[name].run(10)
+    for entry in beat_table(settings()).values():
+        app.tasks[entry["task"]].run(10)
+    app.tasks["drift-now"].run()
+    app.tasks["on-change"].run("pdfs", "token")
     app.tasks["sync"].run("01234567-0000-7000-8000-000000000000")
     server.connected = True

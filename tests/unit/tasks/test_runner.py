@@ -37,7 +37,7 @@ class Bench:
 
         self.left: list[str] = []
 
-        def abandon(cluster: Cluster, job: Job) -> list[str]:
+        def abandon(parts: Parts, cluster: Cluster, job: Job) -> list[str]:
             self.abandoned.append(job.id)
             return self.left
 

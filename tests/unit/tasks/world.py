@@ -10,11 +10,13 @@ import fakeredis
 from celery import Celery
 
 from config.settings import Settings, build
-from tasks.jobs import Job, Kind, Request, fingerprint
+from tasks.dirty import DirtySet
+from tasks.jobs import Job, Kind, Request, State, fingerprint
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.publish import Publisher
 from tasks.redis import StoreUnavailable
+from tasks.replication_seen import ReplicationSeen
 from tasks.store import JobStore
 from tasks.submit import Jobs
 from tasks.wiring import Parts
@@ -37,6 +39,17 @@ def sync(database: str = "pdfs", *, create_missing: bool = True) -> Request:
     return Request(Kind.SYNC, database, {"database": database, "create_missing": create_missing})
 
 
+def setup(*names: str, **params: Any) -> Request:
+    """As a person asks for it."""
+    asked = {"databases": list(names) or None, "bidirectional": True, "dry_run": False, "asked": True}
+    return Request(Kind.SETUP, names[0] if len(names) == 1 else None, {**asked, **params})
+
+
+def job(request: Request) -> Job:
+    """As a worker is given it."""
+    return Job("id", request.kind, State.RUNNING, request.database, request.params, 0)
+
+
 @dataclass(frozen=True)
 class Another(Request):
     """A request that needs its database for itself, as a sync does, but is equal to no other."""
@@ -53,6 +66,8 @@ class FakePublisher(Publisher):
         super().__init__(Celery(broker="memory://", set_as_current=False))
         self.sent: list[str] = []
         self.looks: list[tuple[str, str]] = []
+        self.changes: list[tuple[str, str]] = []
+        self.wanted_soon: list[str] = []
         self.depths: dict[str, int] = {}
         self.away = False
         self.on_job: Callable[[str], None] = lambda job_id: None
@@ -67,6 +82,16 @@ class FakePublisher(Publisher):
         if self.away:
             raise StoreUnavailable("the queue does not take messages")
         self.looks.append((database, box))
+
+    def on_change(self, database: str, token: str) -> None:
+        if self.away:
+            raise StoreUnavailable("the queue does not take messages")
+        self.changes.append((database, token))
+
+    def soon(self, task: str) -> None:
+        if self.away:
+            raise StoreUnavailable("the queue does not take messages")
+        self.wanted_soon.append(task)
 
     def depth(self, queue: str) -> int:
         return self.depths.get(queue, 0)
@@ -85,6 +110,8 @@ class World:
             self.redis, result_ttl=3_600, lease_seconds=self.lease_seconds, max_attempts=self.max_attempts
         )
         self.seen = Observations(self.redis)
+        self.replication = ReplicationSeen(self.redis)
+        self.dirty = DirtySet(self.redis, self.lease_seconds)
         self.jobs = Jobs(self.store, self.publisher.job)
         self.lookup = Lookup(self.seen, self.publisher.look)
 
@@ -99,6 +126,8 @@ class World:
             jobs=self.jobs,
             seen=self.seen,
             lookup=self.lookup,
+            replication=self.replication,
+            dirty=self.dirty,
         )
 
     def queued(self, request: Request | None = None) -> str:

@@ -13,8 +13,8 @@ from worker.core.replication import (
     pull_body,
     pull_stats,
     repair_url,
-    same_link,
     selective_body,
+    shape,
 )
 
 A, B = node("a"), node("b")
@@ -58,10 +58,46 @@ def test_a_links_document_is_recognised_whatever_couchdb_added() -> None:
 
     assert wanted["_id"] == "nbr:a:b:pdfs"
     assert wanted["continuous"] is True
-    assert same_link(wanted, {**wanted, "_rev": "1-x", "owner": "admin", "_replication_state": "triggered"})
+    known = shape(wanted, "pdfs")
+    assert shape({**wanted, "_rev": "1-x", "owner": "admin", "_replication_state": "triggered"}, "pdfs") == known
     for field in ("source", "target", "continuous", "socket_options"):
-        assert not same_link(wanted, {**wanted, field: "something else"})
-        assert not same_link(wanted, {key: value for key, value in wanted.items() if key != field})
+        assert shape({**wanted, field: "something else"}, "pdfs") != known
+        assert shape({key: value for key, value in wanted.items() if key != field}, "pdfs") != known
+    assert shape({**wanted, "filter": "somebody/elses"}, "pdfs") != known
+
+
+def test_documents_of_one_pair_and_rule_have_one_shape_whatever_the_database() -> None:
+    """So a hundred thousand links are compared with one that was worked out."""
+    names = ("pdfs", "a/b+c", "x")
+    told = {shape(link_document(Link(name, "a", "b"), A, B), name) for name in names}
+    narrow = {shape(link_document(Link(name, "a", "b"), A, B, selector={"type": "x"}), name) for name in names}
+    back = {shape(link_document(Link(name, "b", "a"), B, A), name) for name in names}
+
+    assert [len(told), len(narrow), len(back)] == [1, 1, 1]
+    assert len(told | narrow | back) == 3
+
+
+def test_a_link_to_another_database_of_the_same_name_ending_is_not_as_wanted() -> None:
+    wanted = link_document(Link("pdfs", "a", "b"), A, B)
+    other = link_document(Link("old-pdfs", "a", "b"), A, B)
+
+    assert shape({**wanted, "source": other["source"]}, "pdfs") != shape(wanted, "pdfs")
+
+
+def test_new_credentials_are_another_shape_that_does_not_show_them() -> None:
+    changed = Node("a", A.url, A.peer_url, A.credentials, Credentials("peer", "new-secret"))
+    told = shape(link_document(Link("pdfs", "a", "b"), changed, B), "pdfs")
+
+    assert told != shape(link_document(Link("pdfs", "a", "b"), A, B), "pdfs")
+    assert "new-secret" not in told
+
+
+def test_a_selector_is_part_of_a_pull_and_of_a_link() -> None:
+    selector = {"type": "invoice"}
+
+    assert pull_body("pdfs", A, B, tuned=True, selector=selector)["selector"] == selector
+    assert link_document(Link("pdfs", "a", "b"), A, B, selector=selector)["selector"] == selector
+    assert "selector" not in pull_body("pdfs", A, B, tuned=True)
 
 
 @pytest.mark.parametrize(

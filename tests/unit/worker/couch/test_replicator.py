@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -10,11 +11,12 @@ from embedded.waiting import wait_until
 from tests import builders
 from tests.builders import fake_cluster
 from tests.fakes.couchdb import Request
-from worker.core.errors import Cancelled, Conflict, TimedOut, Unsupported
+from worker.core.errors import Cancelled, TimedOut, Unsupported
 from worker.core.model import Link, PullStats
-from worker.core.replication import link_document, same_link
+from worker.core.replication import link_document
 from worker.couch import replicator as module
 from worker.couch.cluster import Cluster
+from worker.couch.database import Database
 from worker.couch.replicator import Orders, Replicator
 from worker.ops.pulls import body_of
 
@@ -114,54 +116,78 @@ def test_lists_longer_than_a_page_are_read_whole(monkeypatch: pytest.MonkeyPatch
     _, cluster = fake_cluster("a", "b")
     monkeypatch.setattr(module, "PAGE", 7)
     replicator = Replicator(cluster["b"])
-    for i in range(20):
-        builders.databases(cluster, f"db-{i}")
-        document = link_document(Link(f"db-{i}", "a", "b"), cluster["a"].node, cluster["b"].node)
-        replicator.put_link(document, lambda found: False)
+    names = [f"db-{i}" for i in range(20)]
+    for name in names:
+        builders.databases(cluster, name)
+    replicator.write([link_of(cluster, name) for name in names])
 
     found = [row["doc_id"] for row in replicator.documents()]
 
-    assert sorted(found) == sorted(f"nbr:a:b:db-{i}" for i in range(20))
+    assert sorted(found) == sorted(f"nbr:a:b:{name}" for name in names)
 
 
 def test_continuous_links_are_no_progress_of_one_shot_pulls() -> None:
     couch, cluster = fake_cluster("a", "b")
     builders.databases(cluster, "pdfs")
     replicator = Replicator(cluster["b"])
-    document = link_document(LINK, cluster["a"].node, cluster["b"].node)
-    replicator.put_link(document, lambda found: same_link(document, found))
+    replicator.write([link_of(cluster)])
 
     assert replicator.progress() == {}
     assert len(replicator.documents()) == 1
     assert couch["b"].jobs == {}
 
 
-def test_a_link_is_made_kept_and_rewritten() -> None:
-    _, cluster = fake_cluster("a", "b")
-    builders.databases(cluster, "pdfs")
-    replicator = Replicator(cluster["b"])
-    document = link_document(LINK, cluster["a"].node, cluster["b"].node)
-
-    told = [replicator.put_link(document, lambda found: same_link(document, found)) for _ in range(2)]
-    changed = {**document, "continuous": False}
-    told.append(replicator.put_link(changed, lambda found: same_link(changed, found)))
-
-    assert told == ["created", "unchanged", "updated"]
+def link_of(cluster: Cluster, database: str = "pdfs") -> dict[str, Any]:
+    return link_document(Link(database, "a", "b"), cluster["a"].node, cluster["b"].node)
 
 
-def test_a_link_that_changed_under_our_hands_is_a_conflict_and_not_overwritten() -> None:
+def test_links_are_made_rewritten_and_deleted_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     couch, cluster = fake_cluster("a", "b")
-    document = link_document(LINK, cluster["a"].node, cluster["b"].node)
+    monkeypatch.setattr(module, "WRITE_BATCH", 3)
     replicator = Replicator(cluster["b"])
-    replicator.put_link(document, lambda found: False)
+    names = [f"db-{i}" for i in range(7)]
 
-    def somebody_else_was_faster(found: object) -> bool:
-        database = couch["b"].databases["_replicator"]
-        database.write({**database.read(document["_id"], None, attachments=False), "owner": "somebody"})
-        return False
+    assert replicator.write([link_of(cluster, name) for name in names]) == {}
+    made = {document["_id"]: document for document in replicator.stored("nbr:")}
+    assert len(made) == 7
+    changed = [{**document, "_deleted": True} for document in made.values()]
+    assert replicator.write(changed[:3]) == {}
+    assert replicator.write([{**document, "continuous": False} for document in list(made.values())[3:]]) == {}
 
-    with pytest.raises(Conflict):
-        replicator.put_link(document, somebody_else_was_faster)
+    left = list(replicator.stored("nbr:"))
+    assert [document["continuous"] for document in left] == [False] * 4
+    assert sum(request.path == ("_replicator", "_bulk_docs") for request in couch.requests) == 6
+
+
+def test_a_link_that_changed_under_our_hands_is_told_and_not_overwritten() -> None:
+    _, cluster = fake_cluster("a", "b")
+    replicator = Replicator(cluster["b"])
+    replicator.write([link_of(cluster)])
+
+    refused = replicator.write([{**link_of(cluster), "continuous": False}, link_of(cluster, "other")])
+
+    assert list(refused) == ["nbr:a:b:pdfs"]
+    assert refused["nbr:a:b:pdfs"].startswith("conflict")
+    assert [document["continuous"] for document in replicator.stored("nbr:")] == [True, True]
+
+
+def test_only_documents_of_the_prefix_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, cluster = fake_cluster("a", "b")
+    replicator = Replicator(cluster["b"])
+    database = Database(cluster["b"], "_replicator")
+    for identity in ("nbq:x", "nbr", "nbs:x", "zzz"):
+        database.put({"_id": identity})
+    names = [f"db-{i}" for i in range(5)]
+    replicator.write([link_of(cluster, name) for name in names])
+
+    assert [document["_id"] for document in database.documents("nbr:", batch=2)] == [f"nbr:a:b:{n}" for n in names]
+
+
+def test_a_server_without_a_replicator_database_has_no_links() -> None:
+    couch, cluster = fake_cluster("a", "b")
+    couch["b"].drop("_replicator")
+
+    assert list(Replicator(cluster["b"]).stored("nbr:")) == []
 
 
 def test_a_standin_has_no_lists_and_nothing_to_cancel() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from itertools import count
 from typing import Any
 
 import pytest
@@ -10,18 +12,19 @@ from hypothesis import strategies as st
 
 from tests import builders
 from tests.builders import Listener, fake_cluster
-from worker.core.errors import Cancelled, MixedNodeKinds, NotEnoughNodes, ServerFault, Unreachable
-from worker.core.topology import Topology
+from tests.fakes.couchdb import Request
+from worker.core.errors import Cancelled, MixedNodeKinds, NotEnoughNodes, Unreachable, Unsupported
+from worker.core.rules import Rule, Rules
 from worker.couch.cluster import Cluster
 from worker.ops.control import Unattended
 from worker.ops.ensure import same_security
-from worker.ops.setup import SetupResult, Wanted, mode, setup
+from worker.ops.setup import Wanted, setup
+from worker.ops.setup_result import SetupResult
 from worker.ops.sync import sync
 
 
 def run(cluster: Cluster, *names: str, **wanted: Any) -> SetupResult:
-    options: dict[str, Any] = {"bidirectional": True, "topology": Topology.MESH, "continuous": True, **wanted}
-    return setup(cluster, Wanted(databases=names or None, **options), Listener())
+    return setup(cluster, Wanted(databases=names or None, **wanted), Listener())
 
 
 def test_without_names_all_that_the_globs_select() -> None:
@@ -30,7 +33,7 @@ def test_without_names_all_that_the_globs_select() -> None:
         couch["a"].create(name)
     couch["b"].create("only-b")
 
-    result = run(cluster, include=["*"], exclude=["*-old"])
+    result = run(cluster, rules=Rules(exclude=("*-old",)))
 
     assert list(result.databases) == ["categories", "only-b", "pdfs"]
     assert "_users" not in result.databases
@@ -137,33 +140,77 @@ def test_links_are_not_made_where_they_are_not_wanted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("continuous", "scheduler", "wanted"),
-    [(True, True, "continuous"), (True, False, "periodic-pass"), (False, True, "off"), (False, False, "off")],
+    ("continuous", "standin", "mode"),
+    [(True, False, "continuous"), (True, True, "on-change"), (False, False, "off"), (False, True, "off")],
 )
-def test_the_mode_in_force(continuous: bool, scheduler: bool, wanted: str) -> None:
-    assert mode(continuous=continuous, scheduler=scheduler) == wanted
+def test_the_mode_in_force(continuous: bool, standin: bool, mode: str) -> None:
+    _, cluster = fake_cluster("a", "b", standin=standin)
+
+    result = run(cluster, "pdfs", continuous=continuous)
+
+    assert result.mode == result.databases["pdfs"].mode == mode
 
 
-def test_a_step_that_fails_fails_setup_with_the_node() -> None:
-    couch, cluster = fake_cluster("a", "b")
+def test_a_selector_is_refused_where_nodes_cannot_follow_it() -> None:
+    couch, cluster = fake_cluster("a", "b", standin=True)
+
+    with pytest.raises(Unsupported):
+        run(cluster, "pdfs", rules=Rules((Rule(selector={"type": "x"}),)))
+    assert "pdfs" not in couch["a"].databases
+
+
+def test_a_step_that_fails_is_told_with_its_node_and_done_by_the_next_setup() -> None:
+    couch, cluster = fake_cluster("a", "b", "c")
     couch["b"].fail("500", path="pdfs")
 
-    with pytest.raises(ServerFault) as error:
-        run(cluster, "pdfs")
-    assert error.value.node == "b"
+    first = run(cluster, "pdfs").as_json()
+    couch["b"].heal()
+    second = run(cluster, "pdfs").as_json()
+
+    assert first["complete"] is False
+    assert first["counts"]["failed"] >= 1
+    assert any("pdfs not made on b: server-fault" in failure for failure in first["failures"])
+    assert second["complete"] is True
+    assert second["databases"]["pdfs"]["created_on"] == ["b"]
+    assert run(cluster, "pdfs").as_json()["changed"] is False
 
 
-def test_setup_can_be_stopped_between_two_batches() -> None:
+def test_links_that_cannot_be_written_are_told_and_written_by_the_next_setup() -> None:
     couch, cluster = fake_cluster("a", "b")
-    names = [f"db-{i:02}" for i in range(20)]
-    stopping = Listener(lambda listener: Cancelled() if len(couch["a"].databases) > 4 else None)
+    cluster["b"].capabilities()
+    run(cluster)
+    couch["b"].fail("500", path="_bulk_docs")
 
+    first = run(cluster, "pdfs").as_json()
+    couch["b"].heal()
+    second = run(cluster, "pdfs").as_json()
+
+    assert any("1 links not written on b" in failure for failure in first["failures"])
+    assert first["databases"]["pdfs"]["links"]["created"] == ["b -> a"]
+    assert second["databases"]["pdfs"]["links"] == {"created": ["a -> b"], "unchanged": ["b -> a"]}
+
+
+def test_setup_can_be_stopped_between_two_databases_and_goes_on_where_it_was() -> None:
+    couch, cluster = fake_cluster("a", "b")
+    names = [f"db-{i:02}" for i in range(40)]
+    stopping = Listener(lambda listener: Cancelled() if ("create", 5, 80, "databases") in listener.told else None)
+    asked, go_on = count(1), threading.Event()
+
+    def hold_after_twenty(request: Request) -> None:
+        if request.method == "PUT" and request.path[0] in names and next(asked) > 20:
+            go_on.wait(5)
+
+    couch.on_request = hold_after_twenty
     with pytest.raises(Cancelled):
-        setup(cluster, Wanted(names, True, Topology.MESH, True), stopping)
+        setup(cluster, Wanted(names), stopping)
+    go_on.set()
+    made = sum(name in node.databases for node in couch.nodes.values() for name in names)
+    result = setup(cluster, Wanted(names), Listener())
 
-    assert 0 < sum(name in couch["a"].databases for name in names) < len(names)
-    assert stopping.told[0][0] == "look"
-    assert stopping.told[1] == ("setup", 0, 20, "databases")
+    assert 5 <= made < 80
+    assert stopping.phases == ["observe", "plan", "create"]
+    assert result.as_json()["complete"] is True
+    assert all(name in node.databases for node in couch.nodes.values() for name in names)
 
 
 def test_the_result_tells_what_changed() -> None:

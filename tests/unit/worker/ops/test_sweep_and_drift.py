@@ -6,34 +6,25 @@ import pytest
 
 from tests import builders
 from tests.builders import Listener, fake_cluster
-from worker.core.topology import Topology
-from worker.ops.drift import find_drift
+from worker.core.names import selected
+from worker.ops.drift import find_drift, same, sequences
 from worker.ops.setup import Wanted, setup
 from worker.ops.sweep import sweep
 
 
 def test_a_healthy_node_is_seen_with_all_it_has() -> None:
     _, cluster = fake_cluster("a", "b")
-    setup(cluster, Wanted(["pdfs"], True, Topology.MESH, True), Listener())
+    setup(cluster, Wanted(["pdfs"]), Listener())
 
     seen = sweep(cluster, 1.0)["b"]
 
     assert (seen.look.ok, seen.look.version, seen.look.uuid, seen.look.kind) == (True, "3.5.0", "uuid-of-b", "couchdb")
     assert seen.look.latency_ms is not None
-    assert seen.databases == ["pdfs"]
-    assert seen.links is not None
-    assert [(link["source"], link["target"], link["database"], link["state"]) for link in seen.links] == [
-        ("a", "b", "pdfs", "running")
-    ]
-    assert seen.links[0]["lag"] is None
+    assert seen.databases == ["pdfs"]  # not our own, nor CouchDB's
 
 
-def test_links_of_other_people_are_not_ours() -> None:
-    couch, cluster = fake_cluster("a", "b")
-    ends = {"source": {"url": f"{couch['a'].url}/x"}, "target": {"url": f"{couch['b'].url}/x"}}
-    couch["b"].databases["_replicator"].write({"_id": "theirs", "continuous": True, **ends})
-
-    assert sweep(cluster, 1.0)["b"].links == []
+def users(name: str) -> bool:
+    return not name.startswith("_")
 
 
 @pytest.mark.parametrize(
@@ -56,7 +47,7 @@ def test_a_failing_node_is_seen_with_its_reason_and_others_without_it(how: str, 
 
     assert not seen["a"].look.ok
     assert (seen["a"].look.reason or "").startswith(f"{slug}: ")
-    assert (seen["a"].databases, seen["a"].links, seen["a"].look.latency_ms) == (None, None, None)
+    assert (seen["a"].databases, seen["a"].look.latency_ms) == (None, None)
     assert seen["b"].look.ok
 
 
@@ -70,26 +61,16 @@ def test_a_node_in_maintenance_is_not_healthy() -> None:
     assert "maintenance" in (look.reason or "")
 
 
-@pytest.mark.parametrize("path", ["_all_dbs", "_scheduler"])
-def test_what_cannot_be_read_is_unknown_and_not_empty(path: str) -> None:
+def test_databases_that_cannot_be_read_are_unknown_and_not_none() -> None:
     couch, cluster = fake_cluster("a")
     cluster["a"].capabilities()
-    couch["a"].fail("500", path=path)
+    couch["a"].fail("500", path="_all_dbs")
 
     seen = sweep(cluster, 1.0)["a"]
 
     assert seen.look.ok
-    assert seen.links is None
-    assert (seen.databases is None) is (path == "_all_dbs")
+    assert seen.databases is None
     assert seen.errors
-
-
-def test_a_standin_has_no_links_and_that_is_known() -> None:
-    _, cluster = fake_cluster("a", standin=True)
-
-    seen = sweep(cluster, 1.0)["a"]
-
-    assert (seen.scheduler, seen.links, seen.look.kind) == (False, [], "stand-in")
 
 
 # --- drift
@@ -106,10 +87,64 @@ def test_databases_that_changed_since_their_last_sync(standin: bool) -> None:
     recorded = {name: {node: cluster[node].sequences([name])[name] for node in "abc"} for name in ("still", "moved")}
     couch["b"].databases["moved"].write({"_id": "one"})
 
-    found = find_drift(cluster, recorded, ["*"], ["other"])
+    found = find_drift(cluster, recorded, lambda name: selected(name, ["*"], ["other"]))
 
     assert found.changed == {"moved": ["a", "b", "c"], "new": ["a", "b", "c"]}
     assert found.in_step == {"still": ["a", "b", "c"]}
+    assert found.unseen == []
+
+
+@pytest.mark.parametrize("standin", [False, True])
+def test_the_lag_of_what_changed_is_counted_from_the_last_sync(standin: bool) -> None:
+    couch, cluster = fake_cluster("a", "b", standin=standin)
+    builders.databases(cluster, "moved")
+    builders.databases(cluster, "new")
+    recorded = {"moved": {node: cluster[node].sequences(["moved"])["moved"] for node in "ab"}}
+    for number in range(3):
+        couch["b"].databases["moved"].write({"_id": f"doc-{number}"})
+
+    found = find_drift(cluster, recorded, users)
+
+    # a stand-in does not count: 1 is "at least one". What was never in step has no known lag
+    assert found.lag == {"moved": {"a": 0, "b": 1 if standin else 3}}
+
+
+def test_lag_that_nobody_could_tell_is_left_out() -> None:
+    couch, cluster = fake_cluster("a", "b")
+    builders.databases(cluster, "moved")
+    recorded = {"moved": {node: cluster[node].sequences(["moved"])["moved"] for node in "ab"}}
+    couch["b"].databases["moved"].write({"_id": "one"})
+    couch["b"].fail("500", path="_changes")
+
+    assert find_drift(cluster, recorded, users).lag == {"moved": {"a": 0}}
+
+
+def test_a_pass_over_databases_that_stand_still_asks_for_them_in_bulk() -> None:
+    couch, cluster = fake_cluster("a", "b")
+    names = [f"db-{number:03}" for number in range(150)]
+    for name in names:
+        builders.databases(cluster, name)
+    recorded = {name: sequences(cluster, name) for name in names}
+    couch.requests.clear()
+
+    found = find_drift(cluster, recorded, users)
+
+    assert len(found.in_step) == 150
+    assert len(couch.requests) <= 2 * 3  # _all_dbs, and _dbs_info twice, on each node
+
+
+def test_sequences_now_are_those_of_the_nodes_that_answer_and_have_it() -> None:
+    couch, cluster = fake_cluster("a", "b", "c")
+    builders.databases(cluster, "pdfs", ["a", "b"])
+    recorded = sequences(cluster, "pdfs")
+    couch["a"].fail("refused")
+
+    now = sequences(cluster, "pdfs")
+
+    assert list(recorded) == ["a", "b"]
+    assert now == {"b": recorded["b"]}
+    assert same(recorded, now)
+    assert not same({}, now)
 
 
 def test_a_node_that_is_away_is_no_change() -> None:
@@ -118,7 +153,10 @@ def test_a_node_that_is_away_is_no_change() -> None:
     recorded = {"pdfs": {node: cluster[node].sequences(["pdfs"])["pdfs"] for node in "abc"}}
     couch["c"].fail("refused")
 
-    assert find_drift(cluster, recorded, ["*"], []).in_step == {"pdfs": ["a", "b"]}
+    found = find_drift(cluster, recorded, users)
+
+    assert found.in_step == {"pdfs": ["a", "b"]}
+    assert found.unseen == ["c"]
 
 
 def test_a_recreated_database_is_a_change() -> None:
@@ -128,7 +166,7 @@ def test_a_recreated_database_is_a_change() -> None:
     del couch["b"].databases["pdfs"]
     couch["b"].create("pdfs")
 
-    assert find_drift(cluster, recorded, ["*"], []).changed == {"pdfs": ["a", "b"]}
+    assert find_drift(cluster, recorded, users).changed == {"pdfs": ["a", "b"]}
 
 
 def test_no_node_at_all_is_no_drift() -> None:
@@ -136,6 +174,6 @@ def test_no_node_at_all_is_no_drift() -> None:
     for name in "ab":
         couch[name].fail("refused")
 
-    found = find_drift(cluster, {}, ["*"], [])
+    found = find_drift(cluster, {}, users)
 
     assert (found.changed, found.in_step) == ({}, {})

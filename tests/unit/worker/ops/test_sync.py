@@ -46,6 +46,10 @@ def ids(couch: FakeCouch, node: str) -> set[str]:
     return set(couch[node].databases["pdfs"].documents)
 
 
+def asks_for_lag(request: Request) -> bool:
+    return request.path[1:] == ("_changes",) and request.params.get("limit") == "0"
+
+
 def once(couch: FakeCouch, when: Callable[[Request], bool], then: Callable[[], object]) -> None:
     """`then`, just before the first request of which `when` is true is answered."""
     done: list[Request] = []
@@ -89,7 +93,7 @@ def test_a_hub_lost_in_scatter_is_replaced_and_what_it_gathered_is_not_claimed()
 
 def test_a_hub_lost_in_check_is_replaced() -> None:
     couch, cluster = filled("a", "b", "c")
-    once(couch, lambda request: request.params.get("limit") == "0", lambda: couch["a"].fail("refused"))
+    once(couch, asks_for_lag, lambda: couch["a"].fail("refused"))
 
     result = run(cluster)
 
@@ -353,7 +357,7 @@ def test_a_write_in_between_is_taken_along_in_the_next_round() -> None:
     def write() -> None:
         couch["c"].databases["pdfs"].write({"_id": "late"})
 
-    once(couch, lambda request: request.node == "c" and request.params.get("limit") == "0", write)
+    once(couch, lambda request: request.node == "c" and asks_for_lag(request), write)
 
     result = run(cluster)
 
@@ -368,7 +372,7 @@ def test_writes_without_end_leave_their_lag_named_and_rounds_are_bounded() -> No
     written: list[str] = []
 
     def keep_writing(request: Request) -> None:
-        if request.method == "GET" and request.params.get("limit") == "0":
+        if asks_for_lag(request):
             written.append(f"late-{len(written)}")
             with couch.lock:
                 couch["c"].databases["pdfs"].write({"_id": written[-1]})
