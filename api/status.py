@@ -39,12 +39,14 @@ class Status:
 
     def rows(self, databases: list[str]) -> list[LinkBody]:
         linked = self._replication.links_of(databases)
+        # one that the last pass has not seen yet is not in step because the pass does not call it changed
+        synced = self._seen.ever_synced(databases)
         found = []
         for name in databases:
             if name in linked:
                 found += [LinkBody.model_validate({**link, "mode": Mode.CONTINUOUS.value}) for link in linked[name]]
             elif self._on_change(name):
-                found += self._on_change_rows(name)
+                found += self._on_change_rows(name, known=name in synced)
         return found
 
     def lag(self) -> dict[str, int | None]:
@@ -74,7 +76,7 @@ class Status:
         schedulers = bool(self._reconcile["schedulers"])
         return not schedulers or travels_on_change(self._rules, database, Mode(self._reconcile["automatic"]))
 
-    def _on_change_rows(self, database: str) -> list[LinkBody]:
+    def _on_change_rows(self, database: str, *, known: bool) -> list[LinkBody]:
         nodes = self._seen.database_nodes(database)
         if len(nodes) < 2:
             return []
@@ -88,8 +90,8 @@ class Status:
                 source=pair.source,
                 target=pair.target,
                 mode=Mode.ON_CHANGE.value,
-                state=self._state(database, pair.source, pair.target),
-                lag=self._lag_of(database, pair.source, pair.target),
+                state=(state := self._state(database, pair.source, pair.target, known=known)),
+                lag=self._lag_of(database, pair.source, state),
                 last_error=failure.get("detail"),
                 error_kind=failure.get("type"),
                 observed_at=self._pass.get("observed_at"),
@@ -97,13 +99,14 @@ class Status:
             for pair in pairs
         ]
 
-    def _state(self, database: str, source: str, target: str) -> str:
+    def _state(self, database: str, source: str, target: str, *, known: bool) -> str:
         if not self._pass or {source, target} & set(self._pass["unseen"]):
             return "unknown"
-        return "behind" if database in self._pass["changed"] else "in-step"
+        if database in self._pass["changed"]:
+            return "behind"
+        return "in-step" if known else "unknown"
 
-    def _lag_of(self, database: str, source: str, target: str) -> int | None:
-        state = self._state(database, source, target)
+    def _lag_of(self, database: str, source: str, state: str) -> int | None:
         if state == "behind":
             return self._pass["lag"].get(database, {}).get(source)  # type: ignore[no-any-return]
         return 0 if state == "in-step" else None

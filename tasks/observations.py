@@ -96,6 +96,14 @@ class Observations:
             raw = self._redis.hget(f"{PREFIX}synced", database)
         return dict(json.loads(raw)["sequences"]) if raw else {}
 
+    def ever_synced(self, databases: list[str]) -> set[str]:
+        """Those of these databases that were in step after a sync, at some time."""
+        if not databases:
+            return set()
+        with translated():
+            rows = self._redis.hmget(f"{PREFIX}synced", databases)
+        return {name for name, raw in zip(databases, rows, strict=True) if raw}
+
     def syncs(self) -> dict[str, dict[str, Any]]:
         """Database -> {sequences: {node: update_seq}, at}."""
         with translated():

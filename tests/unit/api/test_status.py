@@ -96,6 +96,7 @@ def test_a_database_on_change_has_a_row_for_each_way_between_two_nodes(world: Wo
 
 def test_a_database_that_did_not_change_is_in_step_and_one_of_unknown_lag_is_null(world: World) -> None:
     on_change(world, "still", "new")
+    world.seen.record_sync("still", {"primary": "1-a"}, world.now)
     world.save_pass(changed={"new": ["primary", "replica1"]})
     told = {(row["database"], row["state"], row["lag"]) for row in rows(world)}
     assert told == {("still", "in-step", 0), ("new", "behind", None)}
@@ -103,11 +104,18 @@ def test_a_database_that_did_not_change_is_in_step_and_one_of_unknown_lag_is_nul
 
 def test_before_the_first_pass_and_where_a_node_was_away_nothing_is_claimed(world: World) -> None:
     on_change(world, "pdfs")
+    world.seen.record_sync("pdfs", {"primary": "1-a"}, world.now)
     assert {(row["state"], row["lag"]) for row in rows(world)} == {("unknown", None)}
     world.save_pass(unseen=["replica1"])
     assert {(row["state"], row["lag"]) for row in rows(world)} == {("unknown", None)}
     world.save_pass(unseen=["replica2"])
     assert {(row["state"], row["lag"]) for row in rows(world)} == {("in-step", 0)}
+
+
+def test_a_database_that_no_pass_has_seen_yet_is_not_called_in_step(world: World) -> None:
+    on_change(world, "made-just-now")
+    world.save_pass()
+    assert {(row["state"], row["lag"]) for row in rows(world)} == {("unknown", None)}
 
 
 def test_a_sync_that_failed_is_told_with_its_reason(world: World) -> None:
