@@ -55,7 +55,11 @@ def _look(parts: Context) -> ServiceHealth:
     status: Literal["ok", "degraded", "unavailable"] = "ok"
     if not workers:
         status = "unavailable"
-    elif not beat_ok or observed.cluster(parts.settings, sweep, now) is not ClusterState.HEALTHY:
+    elif (
+        not beat_ok
+        or observed.cluster(parts.settings, sweep, now) is not ClusterState.HEALTHY
+        or (not watchers and observed.needs_watcher(parts.settings, parts.replication))
+    ):
         status = "degraded"
     return ServiceHealth(
         status=status,

@@ -65,6 +65,14 @@ def live_watchers(seen: ReplicationSeen, now: float) -> dict[str, dict[str, Any]
     return {name: entry for name, entry in seen.watchers().items() if now - entry["at"] <= _WATCHER_SILENT_AFTER}
 
 
+def needs_watcher(settings: Settings, seen: ReplicationSeen) -> bool:
+    """Whether databases travel on change on nodes that have feeds. (Without feeds the periodic pass does it alone.)"""
+    known = seen.reconcile() or {}
+    return bool(
+        settings.continuous_replication and known.get("schedulers") and known["modes"].get(Mode.ON_CHANGE.value)
+    )
+
+
 def mode(settings: Settings, reconcile: Mapping[str, Any] | None) -> tuple[str | None, str | None]:
     """How changes travel, and why."""
     if not settings.continuous_replication:

@@ -396,7 +396,8 @@ class ServiceStatus(_Out):
     """All that a caller without a token is told."""
 
     status: Literal["ok", "degraded", "unavailable"] = Field(
-        description="`unavailable`: no job can be taken. `degraded`: beat is silent, or a node is not healthy."
+        description="`unavailable`: no job can be taken. `degraded`: beat is silent, a node is not healthy, or a "
+        "watcher is needed and none lives."
     )
 
 

@@ -37,6 +37,10 @@ class MadeUp:
         said = self._answer(parts.netloc, parts.path.strip("/"), dict(parse_qsl(parts.query)), asked)
         return Answer(200, {}, json.dumps(said).encode())
 
+    def lines(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> Iterator[bytes]:
+        """There is no feed to listen to."""
+        return iter(())
+
     def _answer(self, node: str, path: str, params: Mapping[str, str], asked: Any) -> Any:
         if not path:
             return {"couchdb": "made up", "version": "0", "uuid": node}

@@ -88,7 +88,11 @@ class Settings(BaseModel):
         "scheduler's slots, on-change for what is beyond. Nodes without a scheduler have a periodic pass in any case.",
     )
     replication_retry_seconds: int = Field(
-        30, ge=1, le=86_400, description="Seconds between two periodic passes over the databases."
+        30,
+        ge=1,
+        le=86_400,
+        description="Seconds between two looks at what should be and what is (reconcile), and between two periodic "
+        "passes over the databases that travel on change.",
     )
     replication_topology: Literal["mesh", "star", "ring"] = Field("mesh", description="Which node pulls from which.")
     replication_include: str = Field("*", description="Globs of the databases to replicate, comma-separated.")
@@ -116,7 +120,7 @@ class Settings(BaseModel):
     tune_nodes: bool = Field(
         False,
         description="Whether setup may change the nodes' own configuration to what replicates fast "
-        "(`[replicator] startup_jitter = 0`). It needs server admin rights and lasts.",
+        "(`[replicator] startup_jitter = 0`, `checkpoint_interval = 10000`). It needs server admin rights and lasts.",
     )
     canary_seconds: int = Field(
         60,

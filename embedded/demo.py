@@ -95,6 +95,7 @@ class Story:
         job = self.sync(demo_data.PDFS)
         after = self.count(demo_data.PDFS)
         self.tell_sync(job, before, after)
+        self.verify(demo_data.PDFS)
         equal = self.compare(after)
         if self.stays:
             self.tell_addresses()
@@ -149,6 +150,11 @@ class Story:
         job = self.api.run_job("/api/replication/sync", {"database": name, "wait": True})
         self.say(f"  {report.outcome(job)}")
         return job
+
+    def verify(self, name: str) -> None:
+        self.say(f"\nPOST /api/replication/verify for `{name}`:")
+        job = self.api.run_job("/api/replication/verify", {"database": name, "wait": True})
+        self.say(f"  {report.outcome(job)}\n  {report.verified(job)}")
 
     def count(self, name: str) -> dict[str, Census]:
         return {node: census.take(database) for node, database in self.site.databases(name).items()}

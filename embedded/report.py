@@ -52,8 +52,20 @@ def pulls(job: Mapping[str, Any]) -> list[str]:
             f"  {pull['target']:<9} pulled from {pull['source']:<9} "
             f"{many(int(pull['docs_written']), 'document') + ' written':<22} {float(pull.get('seconds') or 0):.2f} s"
         )
+    if lines and not any(pull["docs_written"] for pull in result["pulls"]):
+        lines.append("  nothing was left to carry: changes travel by themselves, and these had arrived already")
     lines += [f"  skipped {item['node']}: {item['reason']}" for item in result.get("skipped", [])]
     return lines
+
+
+def verified(job: Mapping[str, Any]) -> str:
+    """What a verify found."""
+    result = job.get("result") or {}
+    if result.get("equal"):
+        rows = ", ".join(f"{node} {count}" for node, count in (result.get("documents") or {}).items())
+        return f"equal on all nodes, leaf by leaf (documents compared, deleted ones too: {rows})"
+    differing = (result.get("differing") or {}).get("count")
+    return f"NOT equal: {differing} documents differ" if result.get("equal") is False else "still being replicated"
 
 
 def set_up(job: Mapping[str, Any], database: str) -> str:
@@ -66,7 +78,7 @@ def set_up(job: Mapping[str, Any], database: str) -> str:
     words = {
         "continuous": f"{many(sum(map(len, links.values())), 'continuous link')} "
         f"({many(len(links.get('created') or []), 'new one')})",
-        "periodic-pass": "these nodes have no replication scheduler: a periodic pass keeps them in step",
+        "on-change": "these nodes have no replication scheduler: what changed is synced every few seconds",
         "off": "continuous replication is off",
     }
     mode = str(result.get("mode"))

@@ -8,13 +8,12 @@ from tasks.jobs import Job
 from tasks.rules import rules_of
 from tasks.travels import on_change_filter
 from tasks.wiring import Parts
-from worker.core.model import Link
 from worker.core.rules import Direction
 from worker.core.topology import links
 from worker.couch.cluster import Cluster
 from worker.ops.control import Control
 from worker.ops.drift import same, sequences
-from worker.ops.links import nothing_outstanding
+from worker.ops.links import carried
 from worker.ops.repair import cancel_repair
 from worker.ops.verify import PATIENCE, Settled, nothing_to_wait_for, verify
 
@@ -40,17 +39,24 @@ def abandon_verify(parts: Parts, cluster: Cluster, job: Job) -> list[str]:
 
 
 def settled_of(parts: Parts, cluster: Cluster, database: str) -> Settled:
-    """Tells whether what replicates this database by itself has nothing outstanding: see worker.ops.verify."""
+    """Tells whether what replicates this database by itself has carried all that was there when it was first asked: see
+    worker.ops.verify."""
     rules = rules_of(parts.settings)
     on_change = on_change_filter(parts)
     if on_change is None or not rules.selected(database):
         return nothing_to_wait_for
-    if on_change(database):
-        return lambda: _in_step(parts, cluster, database)
+    noted: dict[str, str] = {}
     rule = rules.of(database)
-    both = rule.direction is Direction.BOTH
-    wanted: list[Link] = links(database, cluster.names, rule.topology, bidirectional=both)
-    return lambda: nothing_outstanding(cluster, wanted)
+    wanted = links(database, cluster.names, rule.topology, bidirectional=rule.direction is Direction.BOTH)
+
+    def settled() -> bool | None:
+        if not noted:
+            noted.update(sequences(cluster, database))
+        if on_change(database):
+            return _in_step(parts, cluster, database)
+        return carried(cluster, wanted, noted)
+
+    return settled
 
 
 def _in_step(parts: Parts, cluster: Cluster, database: str) -> bool:

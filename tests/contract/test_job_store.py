@@ -570,7 +570,7 @@ def test_a_queued_job_whose_message_was_lost_is_put_on_the_queue_again(store: Jo
 
 def test_each_kind_has_a_patience_of_its_own(store: JobStore) -> None:
     one, other = queued(store), queued(store, SETUP)
-    bounds = {**dict.fromkeys(Kind, 600.0), Kind.SETUP: 10.0}
+    bounds = dict.fromkeys(Kind, 600.0) | {Kind.SETUP: 10.0}
 
     assert store.reap(NOW + 10, bounds) == [other]
     assert store.reap(NOW + 599, bounds) == [other]

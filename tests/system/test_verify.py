@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -19,10 +20,14 @@ A_PART = 2_500  # in one request
 
 def fill(database: str, nodes: list[Couch]) -> None:
     """The same revisions on all nodes, written to each: what is verified is not what replication did."""
-    for start in range(0, DOCUMENTS, A_PART):
-        rows = [{"_id": f"doc-{number:06}", "_rev": f"1-{number:032x}"} for number in range(start, start + A_PART)]
-        for node in nodes:
-            node.force(database, *rows)
+
+    def write(node: Couch) -> None:
+        for start in range(0, DOCUMENTS, A_PART):
+            numbers = range(start, start + A_PART)
+            node.force(database, *({"_id": f"doc-{number:06}", "_rev": f"1-{number:032x}"} for number in numbers))
+
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        list(pool.map(write, nodes))
 
 
 def verified(api: Api, **body: Any) -> dict[str, Any]:

@@ -42,21 +42,28 @@ def look_at_links(cluster: Cluster, names: Sequence[str], earlier: Mapping[Link,
     return _with_lag(cluster, looks, earlier, told)
 
 
-def nothing_outstanding(cluster: Cluster, links: Sequence[Link]) -> bool | None:
-    """Whether all that the sources have has reached the targets, as far as these links carry it. None where there are
-    no such links; False where one lags, or does not tell."""
+def carried(cluster: Cluster, links: Sequence[Link], noted: Mapping[str, str]) -> bool | None:
+    """Whether all that the sources had at the `noted` sequences (node -> update_seq) has reached the targets, as far as
+    these links carry it. None where there are no such links; False where one is behind, or does not tell.
 
-    def lag(link: Link) -> int | None:
-        row = Replicator(cluster[link.target]).document(
-            replication_document_id(link.database, link.source, link.target)
-        )
+    Sequences cannot be compared, but what comes after them can be counted: a target that has fewer changes before it
+    than came after the noted sequence is past that. So a database that is written to all the time settles too.
+    """
+
+    def there(link: Link) -> bool:
+        document = replication_document_id(link.database, link.source, link.target)
+        row = Replicator(cluster[link.target]).document(document)
         if row is None:
-            return 0  # no such link: nothing comes this way
-        found = _ask(cluster, link, _look(row)).lag
-        return -1 if found is None else found
+            return True  # no such link: nothing comes this way
+        lag = _ask(cluster, link, _look(row)).lag
+        since = noted.get(link.source)
+        return lag == 0 or (
+            lag is not None
+            and since is not None
+            and lag <= Database(cluster[link.source], link.database).changes_after(since)
+        )
 
-    lags = [outcome.value if outcome.error is None else -1 for outcome in each(links, lag).values()]
-    return not any(lags) if links else None
+    return all(outcome.value for outcome in each(links, there).values()) if links else None
 
 
 def _scheduled(cluster: Cluster, name: str, timeout: float) -> Looks:
