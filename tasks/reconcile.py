@@ -147,7 +147,7 @@ def _to_tune(wanted: Wanted, found: Found) -> bool:
 
 def _ask_for_setup(parts: Parts, planned: Plan, now: float) -> None:
     """Once a plan: one that is still the same after it was carried out waits longer and longer."""
-    digest = f"{len(planned.creates)}.{len(planned.deletes)}.{len(planned.writes)}.{len(planned.kicks)}"
+    digest = planned.digest
     tried = parts.replication.attempt() or {}
     tries = tried.get("tries", 0) if tried.get("plan") == digest else 0
     pause = min(LONGEST_PAUSE, parts.settings.replication_retry_seconds * 2 ** min(tries - 1, 10)) if tries else 0
