@@ -155,8 +155,10 @@ def remember(cluster: Cluster, wanted: Wanted, found: Found, planned: Plan, done
     def note(name: str) -> None:
         node = found.nodes[name]
         made = {database for database, nodes in created.items() if name in nodes}
-        # what is gone everywhere is forgotten: made anew on one node, it is to travel again
-        now = ((node.databases | made) & chosen) | (node.ledger & everywhere)
+        # what is gone everywhere is forgotten: made anew on one node, it is to travel again. While a node is away
+        # nobody knows that: it must not bring back what was deleted meanwhile
+        known = node.ledger & everywhere if len(found.nodes) == len(cluster.names) else node.ledger
+        now = ((node.databases | made) & chosen) | known
         if now != node.ledger:
             ensure_own_database(cluster[name])
             ledger.write(cluster[name], now, node.ledger)
