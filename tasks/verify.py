@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.jobs import Job
-from tasks.rules import rules_of
+from tasks.rules import rule_of, rules_of
 from tasks.travels import on_change_filter
 from tasks.wiring import Parts
 from worker.core.rules import Direction
@@ -26,7 +26,7 @@ def run_verify(parts: Parts, cluster: Cluster, job: Job, control: Control) -> di
         control,
         nodes=job.params["nodes"],
         repair=bool(job.params["repair"]),
-        selector=rules_of(parts.settings).of(database).selector,
+        selector=rule_of(rules_of(parts.settings), database).selector,
         settled=settled_of(parts, cluster, database),
         # where no feed tells of changes, the next periodic pass has to come first
         patience=max(PATIENCE, 2.0 * parts.settings.replication_retry_seconds + 10),
