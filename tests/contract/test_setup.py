@@ -334,7 +334,7 @@ def test_a_link_that_says_something_else_is_rewritten(scheduled: Site) -> None:
     replicator.put({**found, "continuous": False})
 
     def rewritten() -> bool:
-        """Not by a set-up that looked before CouchDB wrote into it that it has ended: that one is told of a conflict."""
+        """A set-up that looked before CouchDB wrote into the document, that it has ended, is told of a conflict."""
         links = run(scheduled, name).databases[name].links
         return links.get("updated") == ["a -> b"] and len(links["unchanged"]) == len(pairs(scheduled)) - 1
 
