@@ -43,7 +43,10 @@ def run_links(parts: Parts, cluster: Cluster) -> None:
     for link, status in sorted(statuses.items()):
         found.setdefault(link.database, []).append(_told(link, status, troubles.get(link), now))
     summary = summarise({(link.database, link.source, link.target): status for link, status in statuses.items()})
-    parts.replication.save_links(found, {**asdict(summary), "broken": summary.broken, "observed_at": now})
+    # nobody looked at the links of the others: what they lack is not known
+    lag = {**summary.lag, **{name: None for name in cluster.names if name not in answering}}
+    record = {**asdict(summary), "lag": lag, "broken": summary.broken, "observed_at": now}
+    parts.replication.save_links(found, record)
 
 
 def _trouble(status: LinkStatus, source: End, target: End, now: float, secrets: Sequence[str]) -> Trouble | None:

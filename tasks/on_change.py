@@ -61,9 +61,11 @@ def run_on_change(parts: Parts, cluster: Cluster, database: str, token: str, sto
 
 
 def _bring_in_step(parts: Parts, cluster: Cluster, database: str, control: Control) -> bool:
-    """Whether it is in step now."""
-    known = parts.seen.synced(database)
-    if known and same(known, sequences(cluster, database)):
+    """Whether it is in step now, as far as there is somebody to be in step with."""
+    known, here = parts.seen.synced(database), sequences(cluster, database)
+    if len(here) < 2:
+        return True  # deleted, on one node alone, or the others are away: the pass finds it when that has changed
+    if known and same(known, here):
         return True  # an echo: this is what our own sync wrote
     route = route_for(parts, cluster, database)
     result = sync(cluster, database, control, create_missing=False, route=route)
@@ -89,9 +91,13 @@ def run_pass(parts: Parts, cluster: Cluster) -> None:
             "observed_at": now,
         }
     )
-    parts.replication.on_change_worked(
-        *(name for name in parts.replication.on_change_failures() if name in drift.in_step)
-    )
-    parts.dirty.mark(drift.changed, now)
-    # what is due now, and not a debounce later: nobody else may be there to do it
-    dispatch(parts, now + parts.settings.on_change_debounce_ms / 1000)
+    # in step, or gone from all nodes
+    over = [
+        name
+        for name in parts.replication.on_change_failures()
+        if name in drift.in_step or not (name in drift.changed or drift.unseen)
+    ]
+    parts.replication.on_change_worked(*over)
+    # as changed a debounce ago, so that it is ripe now: nobody may be there to do it later
+    parts.dirty.mark(drift.changed, now - parts.settings.on_change_debounce_ms / 1000)
+    dispatch(parts, now)

@@ -19,6 +19,7 @@ from tasks.store import Filter
 from tasks.submit import BeingMade
 from tasks.wiring import Parts
 from worker.core.errors import ReplicationError
+from worker.core.names import replication_document_id
 from worker.core.plan import Plan
 from worker.core.rules import Mode
 from worker.couch.cluster import Cluster
@@ -53,8 +54,10 @@ def run_setup(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dic
 
 def _after(parts: Parts, cluster: Cluster, planned: Plan, *, asked_for_all: bool) -> None:
     sweep_now(parts, cluster)
-    if planned.kicks or asked_for_all:
-        parts.replication.save_wanted_kicks([])
+    kicked = {replication_document_id(kick.link.database, kick.link.source, kick.link.target) for kick in planned.kicks}
+    if kicked or asked_for_all:
+        left = [] if asked_for_all else [name for name in parts.replication.wanted_kicks() if name not in kicked]
+        parts.replication.save_wanted_kicks(left)
 
 
 def wanted_of(
@@ -116,7 +119,9 @@ def _record(parts: Parts, found: Found, planned: Plan, now: float) -> dict[str, 
         "removed": dict(sorted(planned.removed.items())[:MOST_TOLD]),
         "removed_count": len(planned.removed),
         "narrowed": sorted(found.narrowed),
-        "configuration": {name: in_force(found.configuration[name]) for name in found.nodes},
+        "configuration": {
+            name: in_force(found.configuration[name]) for name, node in found.nodes.items() if node.scheduler
+        },
         "schedulers": all(node.scheduler for node in found.nodes.values()),
     }
 
@@ -147,7 +152,7 @@ def _to_tune(wanted: Wanted, found: Found) -> bool:
 
 def _ask_for_setup(parts: Parts, planned: Plan, now: float) -> None:
     """Once a plan: one that is still the same after it was carried out waits longer and longer."""
-    digest = f"{len(planned.creates)}.{len(planned.deletes)}.{len(planned.writes)}.{len(planned.kicks)}"
+    digest = planned.digest
     tried = parts.replication.attempt() or {}
     tries = tried.get("tries", 0) if tried.get("plan") == digest else 0
     pause = min(LONGEST_PAUSE, parts.settings.replication_retry_seconds * 2 ** min(tries - 1, 10)) if tries else 0

@@ -127,7 +127,10 @@ class Watcher:
             self._pending.add(update.database)
 
     def _mark(self) -> None:
-        if time.monotonic() >= self._wanted_until:
+        if not self._pending:
+            return
+        # nothing known yet is not believed for long: the first reconcile may just have ended
+        if self._wanted is None or time.monotonic() >= self._wanted_until:
             self._wanted = on_change_filter(self._parts)
             self._wanted_until = time.monotonic() + FILTER_EVERY
         wanted = self._wanted

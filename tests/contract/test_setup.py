@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import permutations
 from typing import Any
 
@@ -14,10 +14,14 @@ from tests import builders
 from tests.contract.conftest import DEADLINE, Site
 from worker.core.model import Credentials
 from worker.core.names import replication_document_id
+from worker.core.rules import Mode, Rule, Rules
+from worker.core.topology import Topology
 from worker.couch.database import Database
 from worker.couch.replicator import DATABASE as REPLICATOR
 from worker.couch.replicator import Replicator
+from worker.ops import choices, ledger, tuning
 from worker.ops.control import Unattended
+from worker.ops.own import ensure_own_database
 from worker.ops.setup import Wanted, setup
 from worker.ops.setup_result import SetupResult
 from worker.ops.sync import sync
@@ -87,6 +91,191 @@ def test_security_is_that_of_the_first_node_that_had_the_database(site: Site) ->
     assert second.security.copied_to == []
 
 
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(site: Site) -> None:
+    name = site.name()
+    builders.databases(site.cluster, name, ["b"])
+
+    dry = run(site, name, dry_run=True, bidirectional=False).as_json()
+
+    assert (dry["dry_run"], dry["changed"]) == (True, False)
+    assert sorted(dry["databases"][name]["created_on"]) == ["a", "c"]
+    assert Database(site.cluster["a"], name).info() is None
+    if site.scheduler:
+        assert sorted(dry["databases"][name]["links"]["created"]) == ["a -> b", "a -> c"]
+        assert identity_of_links(site, name, "b") == set()
+    assert not any(choices.is_narrowed(server, name) for server in site.cluster.servers.values())
+    done = run(site, name).as_json()
+    assert done["counts"]["databases_created"] == dry["counts"]["databases_created"]
+    again = run(site, name, dry_run=True).as_json()
+    assert {key: count for key, count in again["counts"].items() if count and key.endswith("ed")} == (
+        {"links_unchanged": len(pairs(site))} if site.scheduler else {}
+    )
+
+
+def test_a_database_deleted_on_one_node_is_made_again_only_for_who_asks(site: Site) -> None:
+    name = site.name()
+    run(site, name)
+    site.cluster["b"].client.delete(name)
+
+    seen = run(site, name, asked=False)
+
+    assert seen.plan.removed == {name: ["b"]}
+    assert seen.databases[name].removed_on == ["b"]
+    assert Database(site.cluster["b"], name).info() is None
+    if site.scheduler:
+        assert sorted(seen.databases[name].links["deleted"]) == ["a -> b", "b -> a", "b -> c", "c -> b"]
+        assert identity_of_links(site, name, "b") == set()
+        assert sorted(seen.databases[name].links["unchanged"]) == ["a -> c", "c -> a"]
+
+    asked = run(site, name)
+
+    assert asked.databases[name].created_on == ["b"]
+    assert Database(site.cluster["b"], name).info() is not None
+    assert run(site, name, asked=False).as_json()["changed"] is False
+
+
+def test_a_made_database_is_like_the_one_it_is_a_copy_of(scheduled: Site) -> None:
+    name = scheduled.name()
+    Database(scheduled.cluster["b"], name).create(partitioned=True, shards=3)
+
+    run(scheduled, name)
+
+    infos = [Database(server, name).info() for server in scheduled.cluster.servers.values()]
+    assert {(info.partitioned, info.shards) for info in infos if info} == {(True, 3)}
+
+
+def test_a_link_with_a_selector_carries_what_matches(scheduled: Site) -> None:
+    name = scheduled.name()
+    rules = Rules((Rule((name,), selector={"type": "note"}),))
+    run(scheduled, name, rules=rules)
+    databases = builders.databases(scheduled.cluster, name)
+
+    databases["a"].bulk([{"_id": "other", "type": "draft"}, {"_id": "one", "type": "note"}])
+
+    wait_for(scheduled, name, lambda: all(database.get("one") is not None for database in databases.values()))
+    assert databases["b"].get("other") is None
+    assert run(scheduled, name, rules=rules).as_json()["changed"] is False
+    assert sorted(run(scheduled, name).databases[name].links["updated"]) == pairs(scheduled)
+
+
+def test_links_follow_a_changed_rule(scheduled: Site) -> None:
+    name = scheduled.name()
+    run(scheduled, name)
+
+    on_change = run(scheduled, name, rules=Rules(default=Rule(mode=Mode.ON_CHANGE)))
+    assert sorted(on_change.databases[name].links["deleted"]) == pairs(scheduled)
+    assert all(identity_of_links(scheduled, name, node) == set() for node in scheduled.cluster.names)
+
+    star = run(scheduled, name, rules=Rules(default=Rule(topology=Topology.STAR)))
+    assert sorted(star.databases[name].links["created"]) == ["a -> b", "a -> c", "b -> a", "c -> a"]
+
+
+def test_a_kicked_link_is_made_anew_and_goes_on_where_it_was(scheduled: Site) -> None:
+    name = scheduled.name()
+    run(scheduled, name)
+    replicator, identity = link(scheduled, name, "a", "b")
+    before = replicator.get(identity)
+    databases = builders.databases(scheduled.cluster, name)
+
+    report = run(scheduled, name, kicks=frozenset({identity})).databases[name]
+
+    assert report.links["kicked"] == ["a -> b"]
+    after = replicator.get(identity)
+    assert before is not None
+    assert after is not None
+    assert after["_rev"] != before["_rev"]
+    databases["a"].put({"_id": "one"})
+    wait_for(scheduled, name, lambda: databases["b"].get("one") is not None)
+
+
+@pytest.fixture
+def stock(scheduled: Site) -> Iterator[Site]:
+    """Nodes as CouchDB comes, for as long as the test runs."""
+    servers = scheduled.cluster.servers.values()
+    before = {server.node.name: server.configuration("replicator") for server in servers}
+    for server in servers:
+        for key in tuning.VALUES:
+            server.configure("replicator", key, tuning.DEFAULTS[key])
+    yield scheduled
+    for server in servers:
+        for key in tuning.VALUES:
+            server.configure("replicator", key, before[server.node.name].get(key, tuning.DEFAULTS[key]))
+
+
+def test_nodes_are_tuned_where_that_is_asked_for_and_never_else(stock: Site) -> None:
+    name = stock.name()
+    untouched = run(stock, name)
+    assert untouched.tuned == []
+    for server in stock.cluster.servers.values():
+        assert tuning.in_force(server.configuration("replicator"))["startup_jitter"] == "5000"
+
+    told = run(stock, name, tune=True).tuned
+
+    assert "b: [replicator] startup_jitter 5000 -> 0" in told
+    assert len(told) == len(tuning.VALUES) * len(stock.cluster.names)
+    for server in stock.cluster.servers.values():
+        assert tuning.in_force(server.configuration("replicator"))["startup_jitter"] == "0"
+    assert run(stock, name, tune=True).tuned == []
+
+
+def test_a_stand_in_is_not_tuned(site: Site) -> None:
+    if site.scheduler:
+        pytest.skip("has options")
+    assert run(site, site.name(), tune=True).tuned == []
+
+
+# --- what is remembered on the nodes
+
+
+def test_each_node_remembers_what_it_has_had(site: Site) -> None:
+    name, other = site.name(), site.name()
+    builders.databases(site.cluster, other, ["a"])
+
+    run(site, name)
+
+    for server in site.cluster.servers.values():
+        assert name in ledger.read(server)
+        assert other not in ledger.read(server) or server.node.name == "a"
+
+
+def test_a_ledger_is_written_in_parts_and_read_whole(site: Site) -> None:
+    server = site.cluster["a"]
+    ensure_own_database(server)
+    before = ledger.read(server)
+    names = frozenset(site.name() for _ in range(40))
+
+    ledger.write(server, before | names, before)
+    assert ledger.read(server) == before | names
+    ledger.write(server, before, before | names)
+    assert ledger.read(server) == before
+
+
+def test_a_direction_is_remembered_until_it_is_said_otherwise(site: Site) -> None:
+    name = site.name()
+
+    run(site, name, bidirectional=False)
+    assert all(choices.is_narrowed(server, name) for server in site.cluster.servers.values())
+    assert all(name in choices.read(server) for server in site.cluster.servers.values())
+    later = run(site, name, asked=False).databases[name]
+    if site.scheduler:
+        assert sorted(later.links["unchanged"]) == ["a -> b", "a -> c"]
+
+    run(site, name)
+    assert not any(choices.is_narrowed(server, name) for server in site.cluster.servers.values())
+
+
+def test_a_direction_is_noted_for_many_databases_and_twice_changes_nothing(site: Site) -> None:
+    server, names = site.cluster["a"], [site.name() for _ in range(5)]
+    ensure_own_database(server)
+
+    for _ in range(2):
+        choices.write(server, names, narrowed=True)
+        assert choices.read(server) >= set(names)
+    for _ in range(2):
+        choices.write(server, names, narrowed=False)
+        assert not choices.read(server) & set(names)
+
+
 def test_several_databases_at_once(site: Site) -> None:
     names = [site.name() for _ in range(10)]
 
@@ -144,10 +333,12 @@ def test_a_link_that_says_something_else_is_rewritten(scheduled: Site) -> None:
     assert found is not None
     replicator.put({**found, "continuous": False})
 
-    report = run(scheduled, name).databases[name]
+    def rewritten() -> bool:
+        """A set-up that looked before CouchDB wrote into the document, that it has ended, is told of a conflict."""
+        links = run(scheduled, name).databases[name].links
+        return links.get("updated") == ["a -> b"] and len(links["unchanged"]) == len(pairs(scheduled)) - 1
 
-    assert report.links["updated"] == ["a -> b"]
-    assert len(report.links["unchanged"]) == len(pairs(scheduled)) - 1
+    assert wait_until(rewritten, DEADLINE)
     found = replicator.get(identity)
     assert found is not None
     assert found["continuous"] is True
@@ -201,8 +392,8 @@ def test_documents_of_other_people_are_left_alone(scheduled: Site) -> None:
 
 
 def identity_of_links(site: Site, name: str, target: str) -> set[str]:
-    found = Database(site.cluster[target], REPLICATOR).leaves()
-    return {identity for identity, _ in found if identity.startswith("nbr:") and identity.endswith(f":{name}")}
+    found = {str(document["_id"]) for document in Replicator(site.cluster[target]).stored("nbr:")}
+    return {identity for identity in found if identity.endswith(f":{name}")}
 
 
 def test_the_scheduler_lists_our_links(scheduled: Site) -> None:

@@ -10,6 +10,7 @@ not made again, unless `asked`; its links to and from that node go, because they
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -103,6 +104,19 @@ class Plan:
     @property
     def steps(self) -> int:
         return len(self.creates) + len(self.deletes) + len(self.writes) + len(self.kicks)
+
+    @property
+    def digest(self) -> str:
+        """Equal for plans of the same steps, whatever revision they start from: a link that somebody changes back
+        again and again is the same plan each time."""
+        told = hashlib.blake2b(digest_size=16)
+        for create in self.creates:
+            told.update(f"create {create.node} {create.database}\n".encode())
+        for gone in self.deletes:
+            told.update(f"delete {gone.node} {gone.document}\n".encode())
+        for link in (*(step.link for step in self.writes), *(step.link for step in self.kicks)):
+            told.update(f"write {link} {link.database}\n".encode())
+        return told.hexdigest()
 
     @property
     def links_kept(self) -> int:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from worker.core.errors import ReplicationError
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
+from worker.ops.look import LOOK_TIMEOUT
 from worker.ops.parallel import each, pooled
 
 AT_ONCE = 8
@@ -64,7 +65,7 @@ def sequences(cluster: Cluster, database: str) -> dict[str, str]:
 
     def ask(name: str) -> str | None:
         cluster[name].capabilities()
-        info = Database(cluster[name], database).info(tries=1)
+        info = Database(cluster[name], database).info(tries=1, read_timeout=LOOK_TIMEOUT)
         return info.update_seq if info else None
 
     return {name: outcome.value for name, outcome in each(cluster.names, ask).items() if outcome.value is not None}

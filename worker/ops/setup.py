@@ -70,7 +70,7 @@ def setup(cluster: Cluster, wanted: Wanted, control: Control) -> SetupResult:
     for name, error in prepare(cluster, names).items():
         result.applied.fail(f"our own database could not be made on {name}: {reason(error)}")
     # before any database is made: a sync of what changed must not be quicker than the choice
-    for name, error in _choose(cluster, wanted, names).items():
+    for name, error in _choose(cluster, wanted, found).items():
         result.applied.fail(f"the direction could not be noted on {name}: {reason(error)}")
     if wanted.tune:
         result.tuned = tuning.tune(cluster, names, found.configuration)
@@ -97,8 +97,7 @@ def _desired(cluster: Cluster, wanted: Wanted, found: Found) -> Desired:
     named = frozenset(wanted.databases) if wanted.databases is not None else None
     narrowed = found.narrowed - (named or frozenset())
     if not wanted.bidirectional:
-        everywhere = frozenset().union(*(node.databases for node in found.nodes.values()))
-        narrowed |= named if named is not None else {name for name in everywhere if wanted.rules.selected(name)}
+        narrowed |= _meant(wanted, found)
     return Desired(
         nodes=tuple(cluster.names),
         rules=wanted.rules,
@@ -111,6 +110,14 @@ def _desired(cluster: Cluster, wanted: Wanted, found: Found) -> Desired:
         earlier=wanted.earlier,
         linked=wanted.continuous,
     )
+
+
+def _meant(wanted: Wanted, found: Found) -> frozenset[str]:
+    """The databases that were named, else all that the rules select."""
+    if wanted.databases is not None:
+        return frozenset(wanted.databases)
+    everywhere = frozenset().union(*(node.databases for node in found.nodes.values()))
+    return frozenset(name for name in everywhere if wanted.rules.selected(name))
 
 
 def _shapes(cluster: Cluster) -> Shape:
@@ -136,12 +143,13 @@ def _merged(first: Applied, then: Applied) -> Applied:
     return replace(then, failures=first.failures + then.failures, failed=first.failed + then.failed)
 
 
-def _choose(cluster: Cluster, wanted: Wanted, names: Sequence[str]) -> dict[str, ReplicationError]:
-    """Note on each node which way the named databases go; returns node -> why it could not be."""
-    if not wanted.asked or wanted.databases is None:
+def _choose(cluster: Cluster, wanted: Wanted, found: Found) -> dict[str, ReplicationError]:
+    """Note on each node which way these databases go; returns node -> why it could not be. Who asks for all without a
+    word of the direction leaves those that somebody set up one way as they are."""
+    if not wanted.asked or (wanted.databases is None and wanted.bidirectional):
         return {}
-    databases, narrowed = wanted.databases, not wanted.bidirectional
-    outcomes = each(names, lambda name: choices.write(cluster[name], databases, narrowed=narrowed))
+    databases, narrowed = _meant(wanted, found), not wanted.bidirectional
+    outcomes = each(found.nodes, lambda name: choices.write(cluster[name], databases, narrowed=narrowed))
     return {name: outcome.error for name, outcome in outcomes.items() if outcome.error is not None}
 
 
@@ -155,8 +163,10 @@ def remember(cluster: Cluster, wanted: Wanted, found: Found, planned: Plan, done
     def note(name: str) -> None:
         node = found.nodes[name]
         made = {database for database, nodes in created.items() if name in nodes}
-        # what is gone everywhere is forgotten: made anew on one node, it is to travel again
-        now = ((node.databases | made) & chosen) | (node.ledger & everywhere)
+        # what is gone everywhere is forgotten: made anew on one node, it is to travel again. While a node is away
+        # nobody knows that: it must not bring back what was deleted meanwhile
+        known = node.ledger & everywhere if len(found.nodes) == len(cluster.names) else node.ledger
+        now = ((node.databases | made) & chosen) | known
         if now != node.ledger:
             ensure_own_database(cluster[name])
             ledger.write(cluster[name], now, node.ledger)
