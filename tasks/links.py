@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from config.logs import get
+from tasks.rules import rules_of
 from tasks.wiring import Parts
 from worker.core.health import NodeState
 from worker.core.lag import Ends, Kicks, LinkLook, LinkState, LinkStatus, forgiven, judge, summarise, to_kick
@@ -27,7 +28,10 @@ def run_links(parts: Parts, cluster: Cluster) -> None:
     up = {node["name"]: node["state"] == NodeState.HEALTHY for node in sweep["nodes"] if node["name"] in cluster.names}
     answering = [name for name, healthy in up.items() if healthy]
     earlier = {link: status for links in parts.replication.all_links().values() for link, status in map(_read, links)}
-    looks = look_at_links(cluster, answering, earlier, parts.settings.couchdb_timeout)
+    rules = rules_of(parts.settings)
+    looks = look_at_links(
+        cluster, answering, earlier, parts.settings.couchdb_timeout, lambda name: rules.of(name).selector
+    )
     now = time.time()
     stall = parts.settings.replication_stall_seconds
     statuses = {link: judge(earlier.get(link), look, now, stall) for link, look in looks.items()}

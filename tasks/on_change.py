@@ -13,6 +13,7 @@ from config.logs import get
 from tasks.attempt import Attempt
 from tasks.dirty import Keeper
 from tasks.replication import record_sync, route_for
+from tasks.rules import rules_of
 from tasks.travels import on_change_filter
 from tasks.wiring import Parts
 from worker.core.errors import Interrupted, ReplicationError
@@ -80,7 +81,8 @@ def run_pass(parts: Parts, cluster: Cluster) -> None:
     if wanted is None:
         return
     recorded = {database: entry["sequences"] for database, entry in parts.seen.syncs().items()}
-    drift = find_drift(cluster, recorded, wanted)
+    rules = rules_of(parts.settings)
+    drift = find_drift(cluster, recorded, wanted, lambda name: rules.of(name).selector)
     now = time.time()
     parts.seen.save_pass(
         {

@@ -54,7 +54,7 @@ def settled_of(parts: Parts, cluster: Cluster, database: str) -> Settled:
             noted.update(sequences(cluster, database))
         if on_change(database):
             return _in_step(parts, cluster, database)
-        return carried(cluster, wanted, noted)
+        return carried(cluster, wanted, noted, rule.selector)
 
     return settled
 

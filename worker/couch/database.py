@@ -15,6 +15,7 @@ from worker.couch.server import Server, database_info
 # changes_doc_ids_optimization_threshold in default.ini
 IDS_A_CALL = 100
 HEARTBEAT = 10_000  # milliseconds
+MOST_COUNTED = 1_000
 
 
 class Database:
@@ -60,15 +61,20 @@ class Database:
     def set_revs_limit(self, limit: int) -> None:
         self._client.put(self.name, "_revs_limit", json=limit, repeatable=True)
 
-    def changes_after(self, since: str) -> int:
+    def changes_after(self, since: str, *, selector: Mapping[str, Any] | None = None) -> int:
         """How many changes there are after a sequence of this very node and database: its lag towards
         whoever confirmed `since`.
 
         CouchDB counts them (`pending`). A server that does not count sends one row instead of none where
-        there are any: then 1 means "at least one".
+        there are any: then 1 means "at least one". With a `selector` (Mango) only matching documents count, and
+        MOST_COUNTED means "at least so many": CouchDB counts those by reading them.
         """
-        said = self._client.get(self.name, "_changes", params={"since": since, "limit": 0, "style": "all_docs"})
-        return int(said.get("pending") or 0) + len(said["results"])
+        params: dict[str, Any] = {"since": since, "limit": 0, "style": "all_docs"}
+        if selector is None:
+            said = self._changes(params, None)
+            return int(said.get("pending") or 0) + len(said["results"])
+        params |= {"limit": MOST_COUNTED, "filter": "_selector", "heartbeat": HEARTBEAT}
+        return len(self._changes(params, {"selector": dict(selector)})["results"])
 
     def leaves(self, batch: int = 1_000, *, selector: Mapping[str, Any] | None = None) -> Iterator[Row]:
         """(id, leaves) of every document, in the order of the changes feed."""

@@ -42,9 +42,15 @@ class Missing:
 
 
 def check(
-    cluster: Cluster, database: str, names: Sequence[str], checkpoints: Mapping[Link, str], control: Control
+    cluster: Cluster,
+    database: str,
+    names: Sequence[str],
+    checkpoints: Mapping[Link, str],
+    control: Control,
+    selector: Mapping[str, Any] | None = None,
 ) -> Checked:
-    """Read every node's figures, then every link's lag. `checkpoints`: link -> what its target confirmed."""
+    """Read every node's figures, then every link's lag. `checkpoints`: link -> what its target confirmed. `selector`:
+    only documents that match are carried, so only they can lag."""
     found = Checked()
     for name, info in each(names, lambda name: Database(cluster[name], database).info(), control).items():
         if info.error is not None:
@@ -53,7 +59,7 @@ def check(
             found.infos[name] = info.value
 
     def lag(link: Link) -> int:
-        return Database(cluster[link.source], database).changes_after(checkpoints[link])
+        return Database(cluster[link.source], database).changes_after(checkpoints[link], selector=selector)
 
     for link, changes in each(sorted(checkpoints), lag, control).items():
         if changes.error is not None:

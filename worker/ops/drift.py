@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from worker.core.errors import ReplicationError
 from worker.couch.cluster import Cluster
@@ -35,8 +36,14 @@ class Drift:
     unseen: list[str] = field(default_factory=list)
 
 
-def find_drift(cluster: Cluster, recorded: Recorded, wanted: Callable[[str], bool]) -> Drift:
-    """Only databases on two nodes or more count: on one alone there is nothing to keep in step."""
+def find_drift(
+    cluster: Cluster,
+    recorded: Recorded,
+    wanted: Callable[[str], bool],
+    selector_of: Callable[[str], Mapping[str, Any] | None] = lambda database: None,
+) -> Drift:
+    """Only databases on two nodes or more count: on one alone there is nothing to keep in step. `selector_of`: what
+    travels of a database, for its lag."""
 
     def ask(name: str) -> dict[str, str]:
         server = cluster[name]
@@ -53,7 +60,7 @@ def find_drift(cluster: Cluster, recorded: Recorded, wanted: Callable[[str], boo
             continue
         (in_step if same(recorded.get(database, {}), here) else changed)[database] = list(here)
     unseen = [name for name, outcome in outcomes.items() if outcome.error]
-    return Drift(changed, in_step, _lag(cluster, changed, recorded), unseen)
+    return Drift(changed, in_step, _lag(cluster, changed, recorded, selector_of), unseen)
 
 
 def same(known: Mapping[str, str], here: Mapping[str, str]) -> bool:
@@ -71,7 +78,12 @@ def sequences(cluster: Cluster, database: str) -> dict[str, str]:
     return {name: outcome.value for name, outcome in each(cluster.names, ask).items() if outcome.value is not None}
 
 
-def _lag(cluster: Cluster, changed: Mapping[str, Sequence[str]], recorded: Recorded) -> dict[str, dict[str, int]]:
+def _lag(
+    cluster: Cluster,
+    changed: Mapping[str, Sequence[str]],
+    recorded: Recorded,
+    selector_of: Callable[[str], Mapping[str, Any] | None],
+) -> dict[str, dict[str, int]]:
     """After a sync that caught up, all nodes have what each had at its recorded sequence: what comes after it has not
     been confirmed by the others."""
     wanted = [
@@ -84,7 +96,8 @@ def _lag(cluster: Cluster, changed: Mapping[str, Sequence[str]], recorded: Recor
     def ask(key: tuple[str, str]) -> int | None:
         database, node = key
         try:
-            return Database(cluster[node], database).changes_after(recorded[database][node])
+            since = recorded[database][node]
+            return Database(cluster[node], database).changes_after(since, selector=selector_of(database))
         except ReplicationError:
             return None
 

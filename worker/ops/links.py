@@ -8,7 +8,7 @@ no lag, and whose source has not changed since, is not asked again: with `_dbs_i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,7 +28,16 @@ BEGINNING = "0"
 Looks = dict[Link, LinkLook]
 
 
-def look_at_links(cluster: Cluster, names: Sequence[str], earlier: Mapping[Link, LinkStatus], timeout: float) -> Looks:
+Selectors = Callable[[str], Mapping[str, Any] | None]  # a database -> the selector of its rule
+
+
+def look_at_links(
+    cluster: Cluster,
+    names: Sequence[str],
+    earlier: Mapping[Link, LinkStatus],
+    timeout: float,
+    selector_of: Selectors = lambda database: None,
+) -> Looks:
     """Our links on these nodes (those that answered the last sweep). A link that was seen earlier and whose node does
     not tell now is there still, in state unknown."""
     rows = each(names, lambda name: _scheduled(cluster, name, timeout))
@@ -39,10 +48,12 @@ def look_at_links(cluster: Cluster, names: Sequence[str], earlier: Mapping[Link,
     for link in earlier:
         if link.target not in told and link.target in cluster.names and link.source in cluster.names:
             looks.setdefault(link, LinkLook(LinkState.UNKNOWN))
-    return _with_lag(cluster, looks, earlier, told)
+    return _with_lag(cluster, looks, earlier, told, selector_of)
 
 
-def carried(cluster: Cluster, links: Sequence[Link], noted: Mapping[str, str]) -> bool | None:
+def carried(
+    cluster: Cluster, links: Sequence[Link], noted: Mapping[str, str], selector: Mapping[str, Any] | None = None
+) -> bool | None:
     """Whether all that the sources had at the `noted` sequences (node -> update_seq) has reached the targets, as far as
     these links carry it. None where there are no such links; False where one is behind, or does not tell.
 
@@ -55,12 +66,12 @@ def carried(cluster: Cluster, links: Sequence[Link], noted: Mapping[str, str]) -
         row = Replicator(cluster[link.target]).document(document)
         if row is None:
             return True  # no such link: nothing comes this way
-        lag = _ask(cluster, link, _look(row)).lag
+        lag = _ask(cluster, link, _look(row), selector).lag
         since = noted.get(link.source)
         return lag == 0 or (
             lag is not None
             and since is not None
-            and lag <= Database(cluster[link.source], link.database).changes_after(since)
+            and lag <= Database(cluster[link.source], link.database).changes_after(since, selector=selector)
         )
 
     return all(outcome.value for outcome in each(links, there).values()) if links else None
@@ -92,7 +103,9 @@ def _look(row: Mapping[str, Any]) -> LinkLook:
     )
 
 
-def _with_lag(cluster: Cluster, looks: Looks, earlier: Mapping[Link, LinkStatus], told: set[str]) -> Looks:
+def _with_lag(
+    cluster: Cluster, looks: Looks, earlier: Mapping[Link, LinkStatus], told: set[str], selector_of: Selectors
+) -> Looks:
     by_source: dict[str, set[str]] = defaultdict(set)
     for link in looks:
         if link.source in told:
@@ -114,7 +127,7 @@ def _with_lag(cluster: Cluster, looks: Looks, earlier: Mapping[Link, LinkStatus]
             looks[link] = replace(look, lag=0, through=look.through or known.look.through)
         else:
             asked.append(link)
-    for outcome in pooled(asked, lambda link: _ask(cluster, link, looks[link]), AT_ONCE):
+    for outcome in pooled(asked, lambda link: _ask(cluster, link, looks[link], selector_of(link.database)), AT_ONCE):
         if outcome.value is not None:
             looks[outcome.key] = outcome.value
     return looks
@@ -129,13 +142,13 @@ def _still_in_step(before: LinkLook, now: LinkLook) -> bool:
     )
 
 
-def _ask(cluster: Cluster, link: Link, look: LinkLook) -> LinkLook:
+def _ask(cluster: Cluster, link: Link, look: LinkLook, selector: Mapping[str, Any] | None) -> LinkLook:
     """The look with its lag; unknown stays None."""
     through = look.through or _checkpoint(cluster, link, look)
     if through is None:
         return look
     try:
-        lag = Database(cluster[link.source], link.database).changes_after(through)
+        lag = Database(cluster[link.source], link.database).changes_after(through, selector=selector)
     except ReplicationError:
         return replace(look, through=through)
     return replace(look, through=through, lag=lag)

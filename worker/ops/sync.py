@@ -161,7 +161,7 @@ class _Rounds:
     def _check(self) -> Checked:
         self._control.report("check")
         result = self._result
-        checked = check(self._cluster, result.database, result.nodes, self._checkpoints, self._control)
+        checked = check(self._cluster, result.database, result.nodes, self._checkpoints, self._control, self._selector)
         if checked.errors:
             self._drop(checked.errors)
         result.after = {name: info.doc_count for name, info in checked.infos.items()}
@@ -178,7 +178,7 @@ class _Rounds:
             if missing.count:
                 # written since the check? then it is lag, and the next sync's business
                 source = Database(self._cluster[link.source], link.database)
-                self._result.lag[link] = source.changes_after(self._checkpoints[link])
+                self._result.lag[link] = source.changes_after(self._checkpoints[link], selector=self._selector)
                 if not self._result.lag[link]:
                     self._result.missing[link] = missing
 
