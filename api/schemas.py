@@ -289,7 +289,7 @@ class LinkBody(_Out):
         None,
         examples=["running"],
         description="CouchDB's state of a continuous link, or `stalled`: it runs, has something to carry, and carries "
-        "nothing. On change: `in-step`, `behind` or `unknown`.",
+        "nothing. On change: `in-step`, `behind`, `failing` (its last sync failed) or `unknown`.",
     )
     since: Time | None = Field(None, description="Since when it is in this state.")
     lag: int | None = Field(None, description="Changes of the source that the target has not confirmed; null: unknown.")

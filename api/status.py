@@ -40,13 +40,13 @@ class Status:
     def rows(self, databases: list[str]) -> list[LinkBody]:
         linked = self._replication.links_of(databases)
         # one that the last pass has not seen yet is not in step because the pass does not call it changed
-        synced = self._seen.ever_synced(databases)
+        synced = self._seen.synced_of(databases)
         found = []
         for name in databases:
             if name in linked:
                 found += [LinkBody.model_validate({**link, "mode": Mode.CONTINUOUS.value}) for link in linked[name]]
             elif self._on_change(name):
-                found += self._on_change_rows(name, known=name in synced)
+                found += self._on_change_rows(name, synced.get(name))
         return found
 
     def lag(self) -> dict[str, int | None]:
@@ -76,7 +76,7 @@ class Status:
         schedulers = bool(self._reconcile["schedulers"])
         return not schedulers or travels_on_change(self._rules, database, Mode(self._reconcile["automatic"]))
 
-    def _on_change_rows(self, database: str, *, known: bool) -> list[LinkBody]:
+    def _on_change_rows(self, database: str, synced: Known | None) -> list[LinkBody]:
         nodes = self._seen.database_nodes(database)
         if len(nodes) < 2:
             return []
@@ -90,8 +90,9 @@ class Status:
                 source=pair.source,
                 target=pair.target,
                 mode=Mode.ON_CHANGE.value,
-                state=(state := self._state(database, pair.source, pair.target, known=known)),
+                state=(state := self._state(database, pair.source, pair.target, known=synced is not None)),
                 lag=self._lag_of(database, pair.source, state),
+                last_moved_at=(synced or {}).get("moved_at"),
                 last_error=failure.get("detail"),
                 error_kind=failure.get("type"),
                 observed_at=self._pass.get("observed_at"),
@@ -102,6 +103,8 @@ class Status:
     def _state(self, database: str, source: str, target: str, *, known: bool) -> str:
         if not self._pass or {source, target} & set(self._pass["unseen"]):
             return "unknown"
+        if database in self._failures:
+            return "failing"
         if database in self._pass["changed"]:
             return "behind"
         return "in-step" if known else "unknown"

@@ -16,7 +16,7 @@ from celery import Celery, signals
 from config.celery import CONTROL_QUEUE
 from config.logs import configure, get
 from tasks import canary, health, links, on_change, reconcile, replication, security
-from tasks.locks import alone, take_slot
+from tasks.locks import alone, ask_again, asked_again, take_slot
 from tasks.redis import StoreUnavailable
 from tasks.runner import Runner
 from tasks.wiring import Parts
@@ -93,17 +93,26 @@ def _scheduled(app: Celery, parts: Parts, name: str, body: Callable[[], None]) -
 
 def _now(parts: Parts, name: str, body: Callable[[], None]) -> Callable[[], None]:
     def run() -> None:
-        _once(parts, name, body)
+        try:
+            ask_again(parts.redis, name)
+        except StoreUnavailable as error:
+            log.warning("task skipped: Redis is away", task=name, error=str(error))
+        else:
+            _once(parts, name, body)
 
     return run
 
 
 def _once(parts: Parts, name: str, body: Callable[[], None]) -> None:
-    """Do it, unless somebody is just doing it."""
+    """Do it, unless somebody is just doing it; and once more where it was asked for meanwhile, because what is done may
+    have looked before that."""
     try:
         with alone(parts.redis, name) as mine:
             if mine:
+                asked_again(parts.redis, name)
                 body()
+        if mine and asked_again(parts.redis, name):
+            _once(parts, name, body)
     except StoreUnavailable as error:
         log.warning("scheduled task broken off: Redis is away", task=name, error=str(error))
 

@@ -30,12 +30,12 @@ START_LEASE = 60.0  # seconds until a sync that was put on the queue must have b
 _KEYS = f"""
 local dirty, busy, tokens, failures = '{PREFIX}dirty', '{PREFIX}busy', '{PREFIX}busy:tokens', '{PREFIX}failures'
 """
-# ARGV: now, databases. Returns how many were not marked before
+# ARGV: now, NX or LT (bring forward what waits), databases. Returns how many were not marked before
 _MARK = (
     _KEYS
     + """
 local new = 0
-for i = 2, #ARGV do new = new + redis.call('ZADD', dirty, 'NX', ARGV[1], ARGV[i]) end
+for i = 3, #ARGV do new = new + redis.call('ZADD', dirty, ARGV[2], ARGV[1], ARGV[i]) end
 return new
 """
 )
@@ -114,12 +114,12 @@ class DirtySet:
         sources = {"mark": _MARK, "take": _TAKE, "keep": _KEEP, "done": _DONE}
         self._scripts = {name: client.register_script(source) for name, source in sources.items()}
 
-    def mark(self, databases: Iterable[str], now: float) -> int:
-        """They changed. Returns how many were not known to have."""
+    def mark(self, databases: Iterable[str], now: float, *, sooner: bool = False) -> int:
+        """They changed. `sooner`: those that wait after a failure need not. Returns how many were not marked before."""
         names = list(databases)
         new = 0
         for at in range(0, len(names), BATCH):
-            new += int(self._run("mark", now, *names[at : at + BATCH]))
+            new += int(self._run("mark", now, "LT" if sooner else "NX", *names[at : at + BATCH]))
         return new
 
     def take(self, now: float, quiet_seconds: float, at_once: int) -> list[Taken]:

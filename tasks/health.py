@@ -13,6 +13,8 @@ from tasks.wiring import Parts
 from worker.core.health import Bounds, ClusterState, NodeState, Verdict, judge
 from worker.core.health import cluster as cluster_state
 from worker.core.model import DatabaseInfo
+from worker.core.names import OWN_DATABASE
+from worker.core.rules import USERS
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
 from worker.ops.parallel import start
@@ -36,10 +38,12 @@ def run_sweep(parts: Parts, cluster: Cluster) -> None:
         "cluster": _cluster(verdicts, links.get("broken", 0)).value,
         "nodes": [_node(cluster, verdicts[name], node, now) for name, node in seen.items()],
     }
-    databases = _databases(seen)
+    databases = _databases(seen, users=parts.settings.replicate_users)
     parts.seen.save_sweep(record, databases)
     if databases is not None and all(node.databases is not None for node in seen.values()):
-        parts.seen.forget_syncs(set(parts.seen.syncs()) - databases.keys())
+        gone = parts.seen.synced_names() - databases.keys()
+        # a sweep does not list system databases, nor ours
+        parts.seen.forget_syncs(name for name in gone if not name.startswith("_") and name != OWN_DATABASE)
 
 
 def sweep_now(parts: Parts, cluster: Cluster) -> None:
@@ -90,12 +94,14 @@ def _node(cluster: Cluster, verdict: Verdict, node: NodeSeen, now: float) -> dic
     }
 
 
-def _databases(seen: dict[str, NodeSeen]) -> dict[str, list[str]] | None:
+def _databases(seen: dict[str, NodeSeen], *, users: bool) -> dict[str, list[str]] | None:
     if all(node.databases is None for node in seen.values()):
         return None
     found: dict[str, list[str]] = {}
     for name, node in seen.items():
         for database in node.databases or []:
+            if database == USERS and not users:
+                continue
             found.setdefault(database, []).append(name)
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from config.logs import get
@@ -125,6 +125,9 @@ def _told(link: Link, status: LinkStatus, found: Trouble | None, now: float) -> 
 
 
 def _read(told: Mapping[str, Any]) -> tuple[Link, LinkStatus]:
-    look = LinkLook(**{**told["look"], "state": LinkState(told["look"]["state"])})
+    known = {field.name for field in fields(LinkLook)}
+    # what an older or newer version of ours wrote may have other fields
+    kept = {name: value for name, value in told["look"].items() if name in known}
+    look = LinkLook(**{**kept, "state": LinkState(told["look"]["state"])})
     status = LinkStatus(look, LinkState(told["state"]), told["since"], told["last_moved_at"], told["behind_since"])
     return Link(told["database"], told["source"], told["target"]), status

@@ -32,7 +32,7 @@ class Observations:
     # --- the nodes, as the last sweep saw them
 
     def save_sweep(self, sweep: Mapping[str, Any], databases: Mapping[str, list[str]] | None) -> None:
-        """`sweep`: {observed_at, mode, mode_reason, nodes: [...], links: [...]}. `databases`: name -> nodes
+        """`sweep`: {observed_at, cluster, nodes: [...]}. `databases`: name -> nodes
         that have it, or None where the sweep could not tell."""
         with translated():
             pipeline = self._redis.pipeline()
@@ -86,26 +86,34 @@ class Observations:
 
     # --- what each database's sequences were after its last sync
 
-    def record_sync(self, database: str, sequences: Mapping[str, str], at: float) -> None:
+    def record_sync(
+        self, database: str, sequences: Mapping[str, str], at: float, *, moved: bool = False, refused: int = 0
+    ) -> None:
+        """`moved`: the sync carried something. `refused`: write failures in the whole history of its links."""
+        moved_at = at if moved else (self.synced(database) or {}).get("moved_at")
+        record = {"sequences": dict(sequences), "at": at, "moved_at": moved_at, "refused": refused}
         with translated():
-            self._redis.hset(f"{PREFIX}synced", database, json.dumps({"sequences": dict(sequences), "at": at}))
+            self._redis.hset(f"{PREFIX}synced", database, json.dumps(record))
 
-    def synced(self, database: str) -> dict[str, str]:
-        """Node -> update_seq after its last sync; {} where there was none."""
-        with translated():
-            raw = self._redis.hget(f"{PREFIX}synced", database)
-        return dict(json.loads(raw)["sequences"]) if raw else {}
+    def synced(self, database: str) -> dict[str, Any] | None:
+        """{sequences: {node: update_seq}, at, moved_at, refused} of the last sync that left it in step; None where
+        there was none."""
+        return self.synced_of([database]).get(database)
 
-    def ever_synced(self, databases: list[str]) -> set[str]:
-        """Those of these databases that were in step after a sync, at some time."""
+    def synced_of(self, databases: list[str]) -> dict[str, dict[str, Any]]:
+        """The same of several, of those that have one."""
         if not databases:
-            return set()
+            return {}
         with translated():
             rows = self._redis.hmget(f"{PREFIX}synced", databases)
-        return {name for name, raw in zip(databases, rows, strict=True) if raw}
+        return {name: json.loads(raw) for name, raw in zip(databases, rows, strict=True) if raw}
+
+    def synced_names(self) -> set[str]:
+        with translated():
+            return set(self._redis.hkeys(f"{PREFIX}synced"))
 
     def syncs(self) -> dict[str, dict[str, Any]]:
-        """Database -> {sequences: {node: update_seq}, at}."""
+        """Database -> what `synced` says."""
         with translated():
             return {name: json.loads(raw) for name, raw in self._redis.hgetall(f"{PREFIX}synced").items()}
 

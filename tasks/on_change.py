@@ -12,28 +12,39 @@ import time
 from config.logs import get
 from tasks.attempt import Attempt
 from tasks.dirty import Keeper
-from tasks.replication import record_sync, route_for
+from tasks.redis import StoreUnavailable
+from tasks.replication import record_sync
+from tasks.route import route_for
 from tasks.rules import rules_of
 from tasks.travels import on_change_filter
 from tasks.wiring import Parts
-from worker.core.errors import Interrupted, ReplicationError
+from worker.core.errors import DocumentsRefused, Interrupted, NotEnoughNodes, ReplicationError
+from worker.core.redact import scrub
 from worker.couch.cluster import Cluster
 from worker.ops.control import Control
-from worker.ops.drift import find_drift, same, sequences
+from worker.ops.drift import Drift, find_drift, same, sequences
 from worker.ops.sync import sync
 
 log = get(__name__)
 FIRST_PAUSE = 2.0  # seconds after a failure; doubles
 LONGEST_PAUSE = 300.0  # CouchDB's lock-out after wrong passwords lasts as long
+REFUSED = DocumentsRefused.slug
 AGAIN = 5.0  # seconds after which one that is written to all the time is looked at once more
 
 
 def dispatch(parts: Parts, now: float) -> int:
     """Put on the queue what is ripe and fits. Returns how many. Raises StoreUnavailable."""
     settings = parts.settings
-    taken = parts.dirty.take(now, settings.on_change_debounce_ms / 1000, settings.on_change_concurrency)
-    for one in taken:
-        parts.publisher.on_change(one.database, one.token)
+    # one thread at least is left to what people ask for, however small a worker is
+    at_once = max(1, min(settings.on_change_concurrency, settings.worker_concurrency - 1))
+    taken = parts.dirty.take(now, settings.on_change_debounce_ms / 1000, at_once)
+    for number, one in enumerate(taken):
+        try:
+            parts.publisher.on_change(one.database, one.token)
+        except StoreUnavailable:
+            for left in taken[number:]:
+                parts.dirty.done(left.database, left.token, again_at=now)
+            raise
     return len(taken)
 
 
@@ -41,37 +52,62 @@ def run_on_change(parts: Parts, cluster: Cluster, database: str, token: str, sto
     """Sync one database that changed, if it is still ours to sync and not in step already."""
     if stopping.is_set() or not parts.dirty.keep(database, token, time.time()):
         return  # another one has it, or will have when this lease has run out
-    keeper = Keeper(parts.dirty, time.time)
-    again_at: float | None = None
+    again_in: float | None = None
     failed = False
+    wanted = on_change_filter(parts)
     try:
-        with Attempt(keeper, database, 0, token, parts.settings.job_lease_seconds, stopping) as control:
-            caught_up = _bring_in_step(parts, cluster, database, control)
-        again_at = None if caught_up else time.time() + AGAIN
-        parts.replication.on_change_worked(database)
+        if wanted is None or wanted(database):  # else the settings have changed since it was marked
+            with Attempt(Keeper(parts.dirty, time.time), database, 0, token, _lease(parts), stopping) as control:
+                again_in = None if _bring_in_step(parts, cluster, database, control) else AGAIN
     except Interrupted:
-        again_at = time.time()  # this worker shuts down, or lost the lease: then `done` changes nothing
-    except ReplicationError as error:
+        again_in = 0.0  # this worker shuts down, or lost the lease: then `done` changes nothing
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is: unheard of, it would be tried again without a pause
         failed = True
-        again_at = time.time() + min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(parts.dirty.failures(database), 10))
-        parts.replication.on_change_failed(database, error.slug, str(error), time.time())
-        log.warning("changed database not synced", database=database, error=str(error))
+        again_in = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(parts.dirty.failures(database), 10))
+        _tell(parts, database, error)
+    again_at = None if again_in is None else time.time() + again_in
     parts.dirty.done(database, token, again_at=again_at, failed=failed)
     if not stopping.is_set():
         dispatch(parts, time.time())
 
 
+def _lease(parts: Parts) -> float:
+    return float(parts.settings.job_lease_seconds)
+
+
+def _tell(parts: Parts, database: str, error: Exception) -> None:
+    if isinstance(error, ReplicationError):
+        kind, detail = error.slug, scrub(str(error), parts.settings.secrets)
+        log.warning("changed database not synced", database=database, error=detail)
+    else:
+        kind, detail = "internal", f"a defect in NoteBook Replication: {type(error).__name__}; the worker's log has it"
+        log.exception("sync of a changed database broke", database=database)
+    parts.replication.on_change_failed(database, kind, detail, time.time())
+
+
 def _bring_in_step(parts: Parts, cluster: Cluster, database: str, control: Control) -> bool:
     """Whether it is in step now, as far as there is somebody to be in step with."""
-    known, here = parts.seen.synced(database), sequences(cluster, database)
+    known = parts.seen.synced(database)
+    here, silent = sequences(cluster, database)
+    if len(here) < 2 and silent:
+        raise NotEnoughNodes(f"only {', '.join(here) or 'no node'} can take part: no answer of {', '.join(silent)}")
     if len(here) < 2:
-        return True  # deleted, on one node alone, or the others are away: the pass finds it when that has changed
-    if known and same(known, here):
+        return True  # deleted, or on one node alone: the pass finds it when that has changed
+    if known and not silent and same(known["sequences"], here):
         return True  # an echo: this is what our own sync wrote
     route = route_for(parts, cluster, database)
-    result = sync(cluster, database, control, create_missing=False, route=route)
+    try:
+        told = known["refused"] if known and parts.replication.on_change_failure(database) == REFUSED else None
+        result = sync(cluster, database, control, create_missing=False, route=route, told_refusals=told)
+    except DocumentsRefused as error:
+        # all that could move has moved: it is told, and the next change is as quick as ever
+        _tell(parts, database, error)
+        record_sync(parts, database, error.sync)
+        return True
     if result.caught_up:
-        record_sync(parts, database, result)
+        record_sync(parts, database, result, still_refused=told is not None)
     return result.caught_up
 
 
@@ -84,6 +120,7 @@ def run_pass(parts: Parts, cluster: Cluster) -> None:
     rules = rules_of(parts.settings)
     drift = find_drift(cluster, recorded, wanted, lambda name: rules.of(name).selector)
     now = time.time()
+    back = set((parts.seen.last_pass() or {}).get("unseen", [])) - set(drift.unseen)
     parts.seen.save_pass(
         {
             "changed": drift.changed,
@@ -93,13 +130,20 @@ def run_pass(parts: Parts, cluster: Cluster) -> None:
             "observed_at": now,
         }
     )
-    # in step, or gone from all nodes
+    _forget_failures(parts, drift)
+    # as changed a debounce ago, so that it is ripe now: nobody may be there to do it later. What failed because a node
+    # was away need not wait any longer once it is back
+    parts.dirty.mark(drift.changed, now - parts.settings.on_change_debounce_ms / 1000, sooner=bool(back))
+    dispatch(parts, now)
+
+
+def _forget_failures(parts: Parts, drift: Drift) -> None:
+    """Of databases that are in step now (by a sync that somebody asked for), or gone from all nodes. Documents that
+    were refused stay told: the sequences do not tell of them."""
     over = [
         name
-        for name in parts.replication.on_change_failures()
-        if name in drift.in_step or not (name in drift.changed or drift.unseen)
+        for name, failure in parts.replication.on_change_failures().items()
+        if (name in drift.in_step and failure["type"] != REFUSED)
+        or not (name in drift.changed or name in drift.in_step or drift.unseen)
     ]
     parts.replication.on_change_worked(*over)
-    # as changed a debounce ago, so that it is ripe now: nobody may be there to do it later
-    parts.dirty.mark(drift.changed, now - parts.settings.on_change_debounce_ms / 1000)
-    dispatch(parts, now)

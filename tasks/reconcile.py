@@ -87,7 +87,7 @@ def wanted_of(
 
 def run_reconcile(parts: Parts, cluster: Cluster) -> None:
     """Look at what there is, keep what was seen, and ask for a set-up where something is to be done."""
-    if not parts.settings.continuous_replication or len(cluster.names) < 2:
+    if not parts.settings.continuous_replication or not cluster.names:
         return
     now = time.time()
     wanted = wanted_of(parts)
@@ -112,7 +112,7 @@ def _record(parts: Parts, found: Found, planned: Plan, now: float) -> dict[str, 
     return {
         "observed_at": now,
         "automatic": planned.automatic.value,
-        "mode": overall(planned.modes.values(), linked=True),
+        "mode": overall(planned.modes.values()),
         "reason": _reason(parts, found, planned),
         "modes": counts,
         "steps": planned.steps,

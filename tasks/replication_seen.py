@@ -105,6 +105,12 @@ class ReplicationSeen:
             with translated():
                 self._redis.hdel(FAILURES, *databases)
 
+    def on_change_failure(self, database: str) -> str | None:
+        """What its last sync failed with (the error's slug), or None."""
+        with translated():
+            raw = self._redis.hget(FAILURES, database)
+        return str(json.loads(raw)["type"]) if raw else None
+
     def on_change_failures(self) -> dict[str, dict[str, Any]]:
         with translated():
             return {name: json.loads(raw) for name, raw in self._redis.hgetall(FAILURES).items()}
@@ -128,7 +134,10 @@ class ReplicationSeen:
     # --- the watchers
 
     def watcher_alive(self, name: str, record: Mapping[str, Any]) -> None:
+        silent = [other for other, told in self.watchers().items() if record["at"] - told["at"] > FORGET_WATCHER_AFTER]
         with translated():
+            if silent:
+                self._redis.hdel(WATCHERS, *silent)
             self._redis.hset(WATCHERS, name, json.dumps(record))
 
     def watcher_gone(self, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.jobs import Job
+from tasks.route import route_for
 from tasks.rules import rules_of
 from tasks.travels import on_change_filter
 from tasks.wiring import Parts
@@ -20,14 +21,15 @@ from worker.ops.verify import PATIENCE, Settled, nothing_to_wait_for, verify
 
 def run_verify(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
     database = str(job.params["database"])
+    nodes = job.params["nodes"]
     result = verify(
         cluster,
         database,
         control,
-        nodes=job.params["nodes"],
+        nodes=nodes,
         repair=bool(job.params["repair"]),
-        selector=rules_of(parts.settings).of(database).selector,
-        settled=settled_of(parts, cluster, database),
+        route=route_for(parts, cluster, database),
+        settled=settled_of(parts, cluster, database, nodes),
         # where no feed tells of changes, the next periodic pass has to come first
         patience=max(PATIENCE, 2.0 * parts.settings.replication_retry_seconds + 10),
     )
@@ -38,9 +40,9 @@ def abandon_verify(parts: Parts, cluster: Cluster, job: Job) -> list[str]:
     return cancel_repair(cluster, str(job.params["database"]))
 
 
-def settled_of(parts: Parts, cluster: Cluster, database: str) -> Settled:
+def settled_of(parts: Parts, cluster: Cluster, database: str, nodes: list[str] | None = None) -> Settled:
     """Tells whether what replicates this database by itself has carried all that was there when it was first asked: see
-    worker.ops.verify."""
+    worker.ops.verify. `nodes`: only between these."""
     rules = rules_of(parts.settings)
     on_change = on_change_filter(parts)
     if on_change is None or not rules.selected(database):
@@ -51,14 +53,18 @@ def settled_of(parts: Parts, cluster: Cluster, database: str) -> Settled:
 
     def settled() -> bool | None:
         if not noted:
-            noted.update(sequences(cluster, database))
+            noted.update(sequences(cluster, database)[0])
         if on_change(database):
             return _in_step(parts, cluster, database)
-        return carried(cluster, wanted, noted, rule.selector)
+        # those that answered: nobody waits for a node that is away
+        between = [link for link in wanted if {link.source, link.target} <= noted.keys() & set(nodes or noted)]
+        return carried(cluster, between, noted, rule.selector)
 
     return settled
 
 
 def _in_step(parts: Parts, cluster: Cluster, database: str) -> bool:
     known = parts.seen.synced(database)
-    return bool(known) and not parts.dirty.outstanding(database) and same(known, sequences(cluster, database))
+    if known is None or parts.dirty.outstanding(database):
+        return False
+    return same(known["sequences"], sequences(cluster, database)[0])

@@ -168,6 +168,8 @@ class Watcher:
                 if self._open[name] is not None:
                     log.warning("feed broke", node=name, error=str(error))
                 server.forget()
+            except Exception:  # a feed that ends for a defect of ours must not look as if it were open
+                log.exception("feed broke", node=name)
             self._open[name] = None
             over.wait(pause)
             pause = min(LONGEST_PAUSE, pause * 2)

@@ -14,7 +14,7 @@ from embedded.waiting import wait_until
 from tests import builders
 from tests.contract.conftest import DEADLINE, Site
 from worker.core.errors import Cancelled, NotFound, ReplicationError
-from worker.core.model import Link
+from worker.core.model import Link, Route
 from worker.core.replication import database_url, repair_url, selective_body
 from worker.couch.database import Database
 from worker.couch.replicator import Orders, Replicator
@@ -256,11 +256,11 @@ def test_only_documents_that_match_a_selector_are_compared(site: Site) -> None:
     name, databases = filled(site)
     databases["b"].bulk([{"_id": "planted-book", "kind": "book"}, {"_id": "planted-note", "kind": "note"}])
 
-    result = run(site, name, selector={"kind": "book"})
+    result = run(site, name, route=Route(selector={"kind": "book"}))
 
     assert found(result) == ["planted-book"]
     assert result["documents"] == {"a": 0, "b": 1, "c": 0}
-    assert run(site, name, selector={"kind": "book"}, repair=True)["equal"] is True
+    assert run(site, name, route=Route(selector={"kind": "book"}), repair=True)["equal"] is True
     assert found(run(site, name)) == ["planted-note"]
 
 

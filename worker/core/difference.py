@@ -25,6 +25,12 @@ def all_leaves(nodes: Mapping[str, Leaves]) -> list[str]:
     return sorted(set().union(*nodes.values()))
 
 
+def sources(nodes: Mapping[str, Leaves], primary: str | None) -> list[str]:
+    """The leaves of a document that should be everywhere: those of all nodes, or of the `primary` where changes only go
+    out from it."""
+    return all_leaves(nodes) if primary is None else list(nodes.get(primary, ()))
+
+
 def behind(lacking: Lacking) -> set[str]:
     """The documents of which a node lacks a revision."""
     return set().union(*lacking.values())

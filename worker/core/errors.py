@@ -132,7 +132,10 @@ class OneNodeOnly(Permanent):
 
 
 class DocumentsRefused(Permanent):
+    """`sync`: the whole result of the sync that found it (worker.ops.sync_result), for who goes on all the same."""
+
     slug = "documents-refused"
+    sync: Any = None
 
 
 class Interrupted(Exception):

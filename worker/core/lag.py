@@ -38,14 +38,15 @@ BROKEN = frozenset({LinkState.CRASHING, LinkState.ERROR, LinkState.FAILED, LinkS
 @dataclass(frozen=True)
 class LinkLook:
     """One look. `through`: the source's sequence up to which the target has everything; None where it is not known.
-    `lag`: changes after it, None where nobody could tell. `source_sequence`: the source's update_seq at that time."""
+    `lag`: changes after it, None where nobody could tell. `source_sequence`: the source's update_seq at that time.
+    `done`: revisions looked at, read and written since the job began: what grows while it works."""
 
     state: LinkState
     replication_id: str | None = None
     through: str | None = None
     lag: int | None = None
     source_sequence: str | None = None
-    written: int | None = None
+    done: int | None = None
     refused: int = 0
     error: str | None = None
 
@@ -83,7 +84,9 @@ def judge(earlier: LinkStatus | None, look: LinkLook, now: float, stall_seconds:
     moved = _moved(earlier, look)
     moved_at = now if moved else (earlier.moved_at if earlier else None)
     behind_since = None
-    if look.lag:
+    if look.lag is None:  # a source that is slow to tell is no reason to begin anew
+        behind_since = earlier.behind_since if earlier else None
+    elif look.lag:
         behind_since = earlier.behind_since if earlier and earlier.behind_since is not None else now
     waits = behind_since is not None and now - max(behind_since, moved_at or 0.0) >= stall_seconds
     state = LinkState.STALLED if waits and look.state is LinkState.RUNNING else look.state
@@ -96,7 +99,7 @@ def _moved(earlier: LinkStatus | None, look: LinkLook) -> bool:
         return False
     before = earlier.look
     return bool(look.through and before.through and look.through != before.through) or (
-        look.written is not None and before.written is not None and look.written > before.written
+        look.done is not None and before.done is not None and look.done > before.done
     )
 
 

@@ -33,7 +33,7 @@ class Desired:
     which is ours and exists on every node). `asked`:
     a person wants it now: databases are made where they are missing, whatever was deleted there. `narrowed`: databases
     that were set up one way. `kicks`: ids of documents to be deleted and made again. `earlier`: the automatic mode at
-    the last look. `linked` false: no links are made or deleted (CONTINUOUS_REPLICATION=false).
+    the last look. `linked` false: links are left as they are. `off`: nothing travels by itself, so no links are wanted.
     """
 
     nodes: tuple[str, ...]
@@ -46,6 +46,7 @@ class Desired:
     kicks: frozenset[str] = frozenset()
     earlier: Mode | None = None
     linked: bool = True
+    off: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,8 @@ def plan(desired: Desired, observed: Observed) -> Plan:
     wishes = [Wish(group.rule.mode, group.rule.topology, group.bidirectional, len(group.names)) for group in whole]
     made.automatic, made.load = automatic(wishes, desired.nodes, observed, earlier=desired.earlier)
     for group in groups:
-        made.modes.update(dict.fromkeys(group.names, _mode(group.rule, made.automatic, observed)))
+        mode = Mode.OFF if desired.off else _mode(group.rule, made.automatic, observed)
+        made.modes.update(dict.fromkeys(group.names, mode))
     if desired.linked:
         _plan_links(desired, observed, groups, everywhere, made)
     return made
@@ -201,7 +203,7 @@ def _mode(rule: Rule, resolved: Mode, observed: Observed) -> Mode:
 def _plan_links(desired: Desired, observed: Observed, groups: list[_Group], everywhere: set[str], made: Plan) -> None:
     left = {node: dict(found.links) for node, found in observed.items()}
     for group in groups:
-        if _mode(group.rule, made.automatic, observed) is not Mode.CONTINUOUS:
+        if desired.off or _mode(group.rule, made.automatic, observed) is not Mode.CONTINUOUS:
             continue
         for pair in _pairs(desired.nodes, group):
             if pair.target in left:

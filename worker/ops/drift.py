@@ -67,15 +67,17 @@ def same(known: Mapping[str, str], here: Mapping[str, str]) -> bool:
     return all(known.get(name) == sequence for name, sequence in here.items())
 
 
-def sequences(cluster: Cluster, database: str) -> dict[str, str]:
-    """Node -> update_seq of this database now, of those that answer and have it."""
+def sequences(cluster: Cluster, database: str) -> tuple[dict[str, str], list[str]]:
+    """Node -> update_seq of this database now, of those that have it; and the nodes that did not answer."""
 
     def ask(name: str) -> str | None:
         cluster[name].capabilities()
         info = Database(cluster[name], database).info(tries=1, read_timeout=LOOK_TIMEOUT)
         return info.update_seq if info else None
 
-    return {name: outcome.value for name, outcome in each(cluster.names, ask).items() if outcome.value is not None}
+    outcomes = each(cluster.names, ask)
+    found = {name: outcome.value for name, outcome in outcomes.items() if outcome.value is not None}
+    return found, [name for name, outcome in outcomes.items() if outcome.error is not None]
 
 
 def _lag(

@@ -97,7 +97,7 @@ def _look(row: Mapping[str, Any]) -> LinkLook:
         state=LinkState(state) if state in set(LinkState) else LinkState.UNKNOWN,
         replication_id=str(row["id"]).partition("+")[0] if row.get("id") else None,
         through=info.get("through_seq"),
-        written=info.get("docs_written"),
+        done=sum(int(info.get(name) or 0) for name in ("revisions_checked", "docs_read", "docs_written")),
         refused=int(info.get("doc_write_failures") or 0),
         error=scrub(str(error)) if error else None,
     )

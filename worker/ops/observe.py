@@ -19,6 +19,7 @@ from worker.couch.replicator import DATABASE as REPLICATOR
 from worker.couch.replicator import Replicator
 from worker.couch.server import Server
 from worker.ops import choices, ledger
+from worker.ops.choices import Choice
 from worker.ops.control import Control
 from worker.ops.look import LOOK_TIMEOUT, answers
 from worker.ops.own import ensure_own_database
@@ -30,19 +31,28 @@ NOT_LINKS = 1  # documents in _replicator that are no replications: its design d
 
 @dataclass
 class Found:
-    """`nodes`: what each node that answered has. `skipped`: node -> why it did not. `narrowed`: databases set up one
-    way. `configuration`: node -> what is set in its [replicator] section."""
+    """`nodes`: what each node that answered has. `skipped`: node -> why it did not. `choices`: node -> what it
+    remembers of databases that were set up one way. `configuration`: node -> what its [replicator] section sets."""
 
     nodes: dict[str, NodeFound] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
-    narrowed: frozenset[str] = frozenset()
+    choices: dict[str, dict[str, Choice]] = field(default_factory=dict)
     configuration: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def newest(self) -> dict[str, Choice]:
+        return choices.newest(self.choices.values())
+
+    @property
+    def narrowed(self) -> frozenset[str]:
+        """The databases that go one way because somebody set them up so."""
+        return frozenset(name for name, choice in self.newest.items() if choice.one_way)
 
 
 @dataclass(frozen=True)
 class _Answer:
     node: NodeFound
-    narrowed: frozenset[str]
+    choices: dict[str, Choice]
     configuration: Mapping[str, str]
 
 
@@ -52,7 +62,7 @@ def observe(cluster: Cluster, control: Control) -> Found:
     return Found(
         nodes={name: answer.node for name, answer in answered.items()},
         skipped=skipped,
-        narrowed=frozenset().union(*(answer.narrowed for answer in answered.values())),
+        choices={name: answer.choices for name, answer in answered.items()},
         configuration={name: dict(answer.configuration) for name, answer in answered.items()},
     )
 

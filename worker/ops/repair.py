@@ -12,7 +12,7 @@ from functools import partial
 from itertools import zip_longest
 from typing import Any
 
-from worker.core.difference import Differing, all_leaves, transfers
+from worker.core.difference import Differing, sources, transfers
 from worker.core.errors import ReplicationError, Unsupported
 from worker.core.model import Link
 from worker.core.replication import repair_url, selective_body
@@ -35,13 +35,15 @@ REFUSED = (
 )
 
 
-def repair_documents(panel: Panel, found: Differing) -> tuple[Differing, Reasons]:
-    """What differs still, and why, as far as that is known.
+def repair_documents(panel: Panel, found: Differing, primary: str | None = None) -> tuple[Differing, Reasons]:
+    """What differs still, and why, as far as that is known. With a `primary` documents go out from it alone.
 
     Raises Cancelled after the nodes were told to stop, NotEnoughNodes where too few are left.
     """
-    lacking = panel.lacking({document_id: all_leaves(at) for document_id, at in found.items()}, "repair")
-    sends = transfers(found, lacking)
+    wanted = {document_id: sources(at, primary) for document_id, at in found.items()}
+    lacking = panel.lacking(wanted, "repair")
+    held = found if primary is None else {key: {primary: at.get(primary, ())} for key, at in found.items()}
+    sends = transfers(held, lacking)
     reasons: Reasons = {}
     if _selective(panel):
         _pull(panel, sends, reasons)

@@ -14,6 +14,7 @@ answer just now: the primary's absence must not make another node the hub of a s
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -27,6 +28,7 @@ from worker.core.rules import Mode, Rule, Rules
 from worker.couch.cluster import Cluster
 from worker.ops import choices, ledger, tuning
 from worker.ops.apply import Applied, apply
+from worker.ops.choices import Choice
 from worker.ops.control import Control
 from worker.ops.look import reason, require_any, require_two
 from worker.ops.observe import Found, observe, prepare
@@ -40,9 +42,10 @@ class Wanted:
     """What is to be made.
 
     `databases` None: all that the rules select. `bidirectional` false: these databases are linked one way from now on.
-    `asked`: a person wants it (see above). `continuous` false: links are left as they are. `canary`: our own database
-    is replicated too. `kicks`: ids of link documents to be started anew. `earlier`: the automatic mode until now.
-    `tune`: set the replicator's options on the nodes (worker.ops.tuning). `dry_run`: only say what would be done.
+    `asked`: a person wants it (see above). `continuous` false: no links are wanted, and those there are go when
+    somebody asks. `canary`: our own database is replicated too. `kicks`: ids of link documents to be started anew.
+    `earlier`: the automatic mode until now. `tune`: set the replicator's options on the nodes (worker.ops.tuning).
+    `dry_run`: only say what would be done.
     """
 
     databases: Sequence[str] | None
@@ -62,7 +65,7 @@ def setup(cluster: Cluster, wanted: Wanted, control: Control) -> SetupResult:
     cannot follow), and what all nodes failed with."""
     found, planned = look(cluster, wanted, control)
     names = list(found.nodes)
-    result = SetupResult(names, found.skipped, planned, wanted.databases, linked=wanted.continuous)
+    result = SetupResult(names, found.skipped, planned, wanted.databases)
     if wanted.dry_run:
         result.dry_run = True
         return result
@@ -87,7 +90,8 @@ def look(cluster: Cluster, wanted: Wanted, control: Control) -> tuple[Found, Pla
     names = list(found.nodes)
     require_any(names, found.skipped)
     cluster.refuse_unfit(names)
-    require_two(cluster, names, found.skipped)
+    if wanted.asked or len(cluster.names) > 1:  # of a single node, the links from those that were removed have to go
+        require_two(cluster, names, found.skipped)
     _refuse_selectors(cluster, wanted.rules, names)
     control.report("plan")
     return found, plan(_desired(cluster, wanted, found), found.nodes)
@@ -108,7 +112,8 @@ def _desired(cluster: Cluster, wanted: Wanted, found: Found) -> Desired:
         narrowed=narrowed if wanted.asked else found.narrowed,
         kicks=wanted.kicks,
         earlier=wanted.earlier,
-        linked=wanted.continuous,
+        linked=wanted.continuous or wanted.asked,
+        off=not wanted.continuous,
     )
 
 
@@ -144,21 +149,27 @@ def _merged(first: Applied, then: Applied) -> Applied:
 
 
 def _choose(cluster: Cluster, wanted: Wanted, found: Found) -> dict[str, ReplicationError]:
-    """Note on each node which way these databases go; returns node -> why it could not be. Who asks for all without a
-    word of the direction leaves those that somebody set up one way as they are."""
+    """Note on each node which way these databases go, and in `found`; returns node -> why it could not be noted. Who
+    asks for all without a word of the direction leaves those that somebody set up one way as they are."""
     if not wanted.asked or (wanted.databases is None and wanted.bidirectional):
         return {}
-    databases, narrowed = _meant(wanted, found), not wanted.bidirectional
-    outcomes = each(found.nodes, lambda name: choices.write(cluster[name], databases, narrowed=narrowed))
+    # both ways is what goes without saying: it is only noted where it overrules
+    meant = _meant(wanted, found) if not wanted.bidirectional else _meant(wanted, found) & found.narrowed
+    decided = dict.fromkeys(meant, Choice(time.time(), one_way=not wanted.bidirectional))
+    outcomes = each(found.nodes, lambda name: choices.write(cluster[name], decided))
+    for name, outcome in outcomes.items():
+        if outcome.error is None:
+            found.choices[name].update(decided)
     return {name: outcome.error for name, outcome in outcomes.items() if outcome.error is not None}
 
 
 def remember(cluster: Cluster, wanted: Wanted, found: Found, planned: Plan, done: Applied | None = None) -> list[str]:
-    """Write each node's ledger. Returns what could not be written, in words: the next reconcile
-    writes it."""
+    """Write each node's ledger, and the choices that it missed while it was away. Returns what could not be written, in
+    words: the next reconcile writes it."""
     everywhere = frozenset().union(*(node.databases for node in found.nodes.values()), planned.modes)
     chosen = {name for name in everywhere if wanted.rules.selected(name) or name in planned.modes}
     created = done.created if done else {}
+    newest = found.newest
 
     def note(name: str) -> None:
         node = found.nodes[name]
@@ -167,9 +178,15 @@ def remember(cluster: Cluster, wanted: Wanted, found: Found, planned: Plan, done
         # nobody knows that: it must not bring back what was deleted meanwhile
         known = node.ledger & everywhere if len(found.nodes) == len(cluster.names) else node.ledger
         now = ((node.databases | made) & chosen) | known
-        if now != node.ledger:
+        missed = {
+            database: choice for database, choice in newest.items() if found.choices[name].get(database) != choice
+        }
+        if now != node.ledger or missed:
             ensure_own_database(cluster[name])
+        if now != node.ledger:
             ledger.write(cluster[name], now, node.ledger)
+        if missed:
+            choices.write(cluster[name], missed)
 
     outcomes = each(found.nodes, note)
     return [

@@ -38,20 +38,19 @@ class DatabaseReport:
 
 @dataclass
 class SetupResult:
-    """`named`: the databases that somebody asked for; None where it was about all. `linked`: links were looked at."""
+    """`named`: the databases that somebody asked for; None where it was about all."""
 
     nodes: list[str]
     skipped: dict[str, str]
     plan: Plan
     named: Sequence[str] | None
-    linked: bool = True
     applied: Applied = field(default_factory=Applied)
     tuned: list[str] = field(default_factory=list)
     dry_run: bool = False
 
     @property
     def mode(self) -> str:
-        return overall(self.plan.modes.values(), linked=self.linked)
+        return overall(self.plan.modes.values())
 
     @property
     def changed(self) -> bool:
@@ -67,9 +66,6 @@ class SetupResult:
     def databases(self) -> dict[str, DatabaseReport]:
         """Of every database that was looked at."""
         found = {name: DatabaseReport(mode.value) for name, mode in sorted(self.plan.modes.items())}
-        if not self.linked:
-            for report in found.values():
-                report.mode = Mode.OFF.value
         for name, links in self._links():
             if name in found:
                 for kind, link in links:
@@ -143,10 +139,8 @@ class SetupResult:
         return [(step.node, step.document) for step in self.plan.deletes] if self.dry_run else self.applied.deleted
 
 
-def overall(modes: Iterable[Mode], *, linked: bool) -> str:
-    """One word for how changes travel: that of all databases, or of most and "mixed"."""
-    if not linked:
-        return Mode.OFF.value
+def overall(modes: Iterable[Mode]) -> str:
+    """One word for how changes travel: that of all databases, or "mixed"."""
     seen = Counter(modes)
     if len(seen) > 1:
         return "mixed"

@@ -14,6 +14,7 @@ from typing import Any
 from worker.core.errors import ReplicationError, ServerFault
 from worker.core.health import Look
 from worker.core.names import OWN_DATABASE
+from worker.core.rules import USERS
 from worker.couch.cluster import Cluster
 from worker.ops.look import reason
 from worker.ops.parallel import each
@@ -61,7 +62,8 @@ def _look(cluster: Cluster, name: str, timeout: float) -> NodeSeen:
     )
     try:
         names = server.databases(tries=1, read_timeout=timeout)
-        seen.databases = [name for name in names if not name.startswith("_") and name != OWN_DATABASE]
+        others = [name for name in names if not name.startswith("_") and name != OWN_DATABASE]
+        seen.databases = others + [name for name in names if name == USERS]
     except ReplicationError as error:
         # the node is there, but does not tell everything: say what is missing instead of guessing
         seen.errors.append(reason(error))

@@ -42,9 +42,16 @@ class _NodeLost(Exception):
 
 
 def sync(
-    cluster: Cluster, database: str, control: Control, *, create_missing: bool = True, route: Route = Route()
+    cluster: Cluster,
+    database: str,
+    control: Control,
+    *,
+    create_missing: bool = True,
+    route: Route = Route(),
+    told_refusals: int | None = None,
 ) -> SyncResult:
-    """Returns the result, also where some nodes were skipped or some lag is left.
+    """Returns the result, also where some nodes were skipped or some lag is left. `told_refusals`: so many write
+    failures in the links' history are known already, and what they cost: documents are compared where there are more.
 
     Raises NotFound (no node has the database), NotEnoughNodes, OneNodeOnly, MixedNodeKinds, DocumentsRefused (a
     target lacks documents that it confirmed: the error's `result` holds the figures), what all nodes failed with,
@@ -61,7 +68,7 @@ def sync(
         require_two(cluster, names, result.skipped)
         _require_source(cluster, names, route, result)
         try:
-            _Rounds(cluster, names, result, control, route).run()
+            _Rounds(cluster, names, result, control, route, told_refusals).run()
             break
         except _NodeLost:
             names = [name for name in names if name not in result.skipped]
@@ -70,7 +77,7 @@ def sync(
             raise Cancelled([*cancelled.still_running, *left]) from None
     result.seconds = time.monotonic() - began
     if result.missing:
-        _refuse(result)
+        raise _refused(result)
     return result
 
 
@@ -112,9 +119,16 @@ class _Rounds:
     """Gather, scatter and check until nothing is behind. The first of `names` is the hub."""
 
     def __init__(
-        self, cluster: Cluster, names: Sequence[str], result: SyncResult, control: Control, route: Route
+        self,
+        cluster: Cluster,
+        names: Sequence[str],
+        result: SyncResult,
+        control: Control,
+        route: Route,
+        told_refusals: int | None,
     ) -> None:
         self._cluster = cluster
+        self._told_refusals = told_refusals
         self._selector = route.selector
         self._body = partial(pulls.body_of, selector=route.selector)
         self._result = result
@@ -170,6 +184,8 @@ class _Rounds:
         return checked
 
     def _doubt(self, checked: Checked) -> None:
+        if self._told_refusals is not None and sum(self._result.refused.values()) <= self._told_refusals:
+            return
         # where not everything travels, counts differ and mean nothing: only refusals are a reason to doubt
         counted = self._selector is None and bool(self._inward)
         for link in doubtful(checked, self._result.refused, counted=counted):
@@ -203,7 +219,7 @@ def _told(link: Link, phase: str, number: int, stats: PullStats, seconds: float)
     )
 
 
-def _refuse(result: SyncResult) -> NoReturn:
+def _refused(result: SyncResult) -> DocumentsRefused:
     listed = "; ".join(
         f"{link.target} lacks {missing.count} of {link.source} ({', '.join(missing.ids[:3])}"
         f"{', …' if missing.count > 3 else ''})"
@@ -215,5 +231,5 @@ def _refuse(result: SyncResult) -> NoReturn:
         "over the target's size limit, an attachment name that starts with _, a purge",
         database=result.database,
     )
-    error.result = result.as_json()
-    raise error
+    error.result, error.sync = result.as_json(), result
+    return error

@@ -20,10 +20,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from worker.core.difference import Differing, differing
+from worker.core.difference import Differing, behind, differing, sources
 from worker.core.digest import Digest, bucket_of, portions
 from worker.core.errors import ReplicationError
-from worker.core.model import Leaves, Row
+from worker.core.model import Leaves, Route, Row
 from worker.couch.cluster import Cluster
 from worker.ops.control import Control
 from worker.ops.look import look, require_database, require_two
@@ -49,19 +49,20 @@ def verify(
     *,
     nodes: Sequence[str] | None = None,
     repair: bool = False,
-    selector: Mapping[str, Any] | None = None,
+    route: Route = Route(),
     settled: Settled = nothing_to_wait_for,
     patience: float = PATIENCE,
 ) -> VerifyResult:
-    """`nodes`: only these (two or more). `repair`: sync what differs. `selector` (Mango): compare only documents
-    that match it, as they are on each node. `settled()`: whether replication of this database has nothing
-    outstanding (True) or has (False); None where none runs by itself. A ReplicationError of it counts as False.
+    """`nodes`: only these (two or more). `repair`: sync what differs. `route`: how this database travels: what does
+    not travel may differ, and is counted apart (`not_carried`). `settled()`: whether replication of this database has
+    nothing outstanding (True) or has (False); None where none runs by itself. A ReplicationError of it counts as False.
 
     Nodes that fail are skipped and named. Raises NotFound (no node has the database), NotEnoughNodes, OneNodeOnly,
     MixedNodeKinds, and what all nodes failed with.
     """
     began = time.monotonic()
-    panel = _look(cluster, database, control, nodes, selector)
+    panel = _look(cluster, database, control, nodes, route.selector)
+    primary = None if route.gathers else cluster.names[0]
     repaired = Repaired() if repair else None
     result = VerifyResult(database, skipped=panel.skipped, repaired=repaired)
     digests = _digest(panel, result)
@@ -70,12 +71,18 @@ def verify(
         first = _narrow(panel, portion)
         sure = not first or wait.until_settled()
         found = panel.second_look(first, "confirm")
+        if primary is not None or route.selector is not None:
+            carried = _carried(panel, found, primary)
+            result.not_carried += len(found) - len(carried)
+            found = carried
         if not sure:
             result.unconfirmed += len(found)
             continue
         reasons: Reasons = {}
         if repaired is not None and found:
-            left, reasons = repair_documents(panel, found)
+            left, reasons = repair_documents(panel, found, primary)
+            if primary is not None or route.selector is not None:
+                left = _carried(panel, left, primary)
             repaired.add([key for key in found if key not in left])
             found = left
         _tell(panel, result, found, reasons)
@@ -102,6 +109,15 @@ def _look(
     found.skipped.update(dict.fromkeys(sorted(gone), "not among the configured nodes any more"))
     require_two(chosen, list(found.infos), found.skipped)
     return Panel(chosen, found.infos, found.skipped, selector, control)
+
+
+def _carried(panel: Panel, found: Differing, primary: str | None) -> Differing:
+    """Of these, the documents of which a node lacks what should have travelled to it: a leaf of the primary's where the
+    database goes one way, else one of any node's. What only stopped to match a selector is lacking nowhere."""
+    wanted = {key: sources(at, primary) for key, at in found.items()}
+    lacking = panel.lacking({key: leaves for key, leaves in wanted.items() if leaves}, "confirm")
+    kept = behind(lacking)
+    return {key: at for key, at in found.items() if key in kept}
 
 
 def _digest(panel: Panel, result: VerifyResult) -> list[Digest]:

@@ -38,6 +38,7 @@ class VerifyResult:
     documents: dict[str, int] = field(default_factory=dict)
     differing: int = 0
     listed: list[dict[str, Any]] = field(default_factory=list)
+    not_carried: int = 0
     unconfirmed: int = 0
     repaired: Repaired | None = None
     seconds: float = 0.0
@@ -74,6 +75,7 @@ class VerifyResult:
                 "truncated": self.differing > len(self.listed),
             },
             "unconfirmed": self.unconfirmed,
+            "not_carried": self.not_carried,
             "repaired": self.repaired.as_json() if self.repaired else None,
             "seconds": round(self.seconds, 3),
             "rate": round(rows / self.digest_seconds) if self.digest_seconds else None,

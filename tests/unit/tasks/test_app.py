@@ -13,7 +13,7 @@ from config.schedule import CLOCK_SKEW, beat_table
 from tasks.__main__ import arguments
 from tasks.app import register
 from tasks.jobs import Kind
-from tasks.locks import LONGEST
+from tasks.locks import LEASE
 from tests.builders import fake_cluster
 from tests.unit.tasks.world import World, settings
 
@@ -57,8 +57,8 @@ def test_what_may_be_wanted_at_once_is_registered(app: Celery, name: str) -> Non
     assert f"{name}-now" in app.tasks
 
 
-def test_every_scheduled_task_has_a_longest_time() -> None:
-    assert {entry["task"] for entry in beat_table(settings()).values()} <= LONGEST.keys()
+def test_every_scheduled_task_has_a_lease() -> None:
+    assert {entry["task"] for entry in beat_table(settings()).values()} <= LEASE.keys()
 
 
 @pytest.mark.parametrize("more", [{"canary_seconds": 0}, {"continuous_replication": False}])
