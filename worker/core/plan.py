@@ -263,7 +263,8 @@ def _unwanted(
         source, target, database = parsed
         if desired.only is not None and database not in desired.only:
             continue
-        if source in desired.nodes and target in desired.nodes and database not in everywhere and not all_answered:
+        known = database in everywhere or database in modes
+        if source in desired.nodes and target in desired.nodes and not known and not all_answered:
             continue  # it may be on the node that is away
         yield DeleteLink(node, document, found.revision, _why_unwanted(desired, source, target, database, modes))
 

@@ -188,6 +188,15 @@ def test_links_of_a_database_that_may_be_on_the_node_that_is_away_are_left_alone
     assert len(plan(wish(), nodes("a", "b", "c", links=links)).deletes) == 2
 
 
+def test_links_of_a_database_that_is_made_now_go_also_while_a_node_is_away() -> None:
+    """Else the next plan would have to take them away."""
+    links = linked("pdfs", "a -> b")
+
+    made = plan(wish(only=frozenset({"pdfs"}), rules=rules(mode=Mode.ON_CHANGE)), nodes("b", "c", links=links))
+
+    assert set(deleted(made)) == {"nbr:a:b:pdfs"}
+
+
 def test_links_of_a_former_node_go_also_while_another_is_away() -> None:
     links = {"b": linked("pdfs", "z -> b")["b"]}
 
