@@ -67,7 +67,9 @@ def test_links_run_and_have_no_lag_once_all_is_carried(scheduled: Site) -> None:
     assert len(found) == 6
     assert all(one.replication_id and one.source_sequence for one in found.values())
     moved = found["b -> a"]
-    assert (moved.written, moved.refused, moved.error) == (20, 0, None)
+    assert (moved.refused, moved.error) == (0, None)
+    assert moved.done is not None
+    assert moved.done >= 20
     assert Database(scheduled.cluster["b"], name).changes_after(str(moved.through)) == 0
 
 

@@ -20,6 +20,7 @@ from worker.couch.database import Database
 from worker.couch.replicator import DATABASE as REPLICATOR
 from worker.couch.replicator import Replicator
 from worker.ops import choices, ledger, tuning
+from worker.ops.choices import Choice
 from worker.ops.control import Unattended
 from worker.ops.own import ensure_own_database
 from worker.ops.setup import Wanted, setup
@@ -103,7 +104,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(site: Site) -> None:
     if site.scheduler:
         assert sorted(dry["databases"][name]["links"]["created"]) == ["a -> b", "a -> c"]
         assert identity_of_links(site, name, "b") == set()
-    assert not any(choices.is_narrowed(server, name) for server in site.cluster.servers.values())
+    assert not choices.is_one_way(site.cluster, site.cluster.names, name)
     done = run(site, name).as_json()
     assert done["counts"]["databases_created"] == dry["counts"]["databases_created"]
     again = run(site, name, dry_run=True).as_json()
@@ -254,14 +255,32 @@ def test_a_direction_is_remembered_until_it_is_said_otherwise(site: Site) -> Non
     name = site.name()
 
     run(site, name, bidirectional=False)
-    assert all(choices.is_narrowed(server, name) for server in site.cluster.servers.values())
-    assert all(name in choices.read(server) for server in site.cluster.servers.values())
+    for node in site.cluster.names:
+        assert choices.is_one_way(site.cluster, [node], name)
+        assert choices.read(site.cluster[node])[name].one_way
     later = run(site, name, asked=False).databases[name]
     if site.scheduler:
         assert sorted(later.links["unchanged"]) == ["a -> b", "a -> c"]
 
     run(site, name)
-    assert not any(choices.is_narrowed(server, name) for server in site.cluster.servers.values())
+    assert not any(choices.is_one_way(site.cluster, [node], name) for node in site.cluster.names)
+
+
+def test_a_node_that_missed_a_choice_is_told_by_the_next_reconcile_and_the_newest_counts(site: Site) -> None:
+    name = site.name()
+    run(site, name)
+    for node in site.cluster.names:
+        ensure_own_database(site.cluster[node])
+    choices.write(site.cluster["b"], {name: Choice(1_000.0, one_way=True)})  # made while the others were away
+
+    assert choices.is_one_way(site.cluster, site.cluster.names, name)
+    run(site, name, asked=False)
+    assert choices.is_one_way(site.cluster, ["a"], name)
+
+    choices.write(site.cluster["c"], {name: Choice(2_000.0, one_way=False)})  # and taken back, while those were
+    assert not choices.is_one_way(site.cluster, site.cluster.names, name)
+    run(site, name, asked=False)
+    assert not choices.is_one_way(site.cluster, ["b"], name)
 
 
 def test_a_direction_is_noted_for_many_databases_and_twice_changes_nothing(site: Site) -> None:
@@ -269,11 +288,11 @@ def test_a_direction_is_noted_for_many_databases_and_twice_changes_nothing(site:
     ensure_own_database(server)
 
     for _ in range(2):
-        choices.write(server, names, narrowed=True)
-        assert choices.read(server) >= set(names)
+        choices.write(server, dict.fromkeys(names, Choice(1.0, one_way=True)))
+        assert {name: choices.read(server)[name].one_way for name in names} == dict.fromkeys(names, True)
     for _ in range(2):
-        choices.write(server, names, narrowed=False)
-        assert not choices.read(server) & set(names)
+        choices.write(server, dict.fromkeys(names, Choice(2.0, one_way=False)))
+        assert {name: choices.read(server)[name].one_way for name in names} == dict.fromkeys(names, False)
 
 
 def test_several_databases_at_once(site: Site) -> None:

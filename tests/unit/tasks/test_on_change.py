@@ -228,7 +228,8 @@ def test_a_database_that_has_no_second_node_is_no_failure_and_not_tried_again(
 
 def test_a_failure_is_told_and_tried_again_later_and_later(world: World, couch: FakeCouch, changing: Cluster) -> None:
     write(couch, "a", "moved")
-    couch["b"].refuses = lambda document: True
+    for node in "bc":
+        couch[node].fail("refused")
     pauses = []
     for _ in range(4):
         began = time.time()
@@ -240,20 +241,79 @@ def test_a_failure_is_told_and_tried_again_later_and_later(world: World, couch: 
 
     assert pauses == [2, 4, 8, 16]
     told = world.replication.on_change_failures()["moved"]
+    assert told["type"] == "not-enough-nodes"
+    assert "no answer of b, c" in told["detail"]
+
+
+def test_a_refused_document_is_told_and_slows_nothing(world: World, couch: FakeCouch, changing: Cluster) -> None:
+    write(couch, "a", "moved")
+    couch["b"].refuses = lambda document: document["_id"] == "one"
+
+    mark_and_run(world, changing, "moved")
+
+    told = world.replication.on_change_failures()["moved"]
     assert told["type"] == "documents-refused"
     assert "lacks 1 of a" in told["detail"]
+    assert world.redis.zscore("nbr:on-change:dirty", "moved") is None, "all that could move has moved"
+    assert world.dirty.failures("moved") == 0
+
+    couch["a"].databases["moved"].write({"_id": "two"})
+    compared = calls(couch, "_revs_diff")
+    mark_and_run(world, changing, "moved")
+
+    assert "two" in couch["b"].databases["moved"].documents, "the next change is as quick as ever"
+    assert world.replication.on_change_failure("moved") == "documents-refused", "and what is missing stays told"
+    assert calls(couch, "_revs_diff") == compared, "without comparing every document at every change"
+
+
+def calls(couch: FakeCouch, path: str) -> int:
+    return sum(path in request.path for request in couch.requests)
+
+
+def test_what_is_not_wanted_any_more_is_not_synced(world: World, couch: FakeCouch, changing: Cluster) -> None:
+    write(couch, "a", "moved")
+    world.settings = settings(replication_exclude="moved")
+    couch.requests.clear()
+
+    mark_and_run(world, changing, "moved")
+
+    assert couch.requests == []
+    assert world.dirty.counts() == {"dirty": 0, "busy": 0}
+
+
+def test_while_a_node_does_not_answer_nothing_counts_as_an_echo(
+    world: World, couch: FakeCouch, changing: Cluster
+) -> None:
+    in_step(world, changing)
+    couch["b"].databases["still"].write({"_id": "new"})
+    couch["b"].fail("500", path="still", times=1)
+
+    mark_and_run(world, changing, "still")
+
+    assert "new" in couch["a"].databases["still"].documents
+
+
+def test_a_defect_of_ours_is_told_and_backs_off(world: World, couch: FakeCouch, changing: Cluster) -> None:
+    write(couch, "a", "moved")
+
+    def broken(request: object) -> None:
+        raise KeyError("a defect")
+
+    couch.on_request = broken
+    mark_and_run(world, changing, "moved")
+
+    assert world.replication.on_change_failures()["moved"]["type"] == "internal"
+    assert world.dirty.failures("moved") == 1
 
 
 def test_a_failure_is_forgotten_when_the_database_is_in_step_again(
     world: World, couch: FakeCouch, changing: Cluster
 ) -> None:
     write(couch, "a", "moved")
-    couch["b"].refuses = lambda document: True
+    couch["a"].fail("500", path="_replicate")
     mark_and_run(world, changing, "moved")
-    couch["b"].refuses = lambda document: False
-    for node in "bc":
-        couch[node].drop("moved")  # so that everything is offered once more
-        builders.databases(changing, "moved", [node])
+    assert world.replication.on_change_failure("moved") == "server-fault"
+    couch["a"].heal()
     world.redis.delete("nbr:on-change:dirty")
 
     mark_and_run(world, changing, "moved")

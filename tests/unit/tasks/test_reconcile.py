@@ -97,7 +97,7 @@ def test_a_look_that_fails_leaves_the_last_record(world: World, couch: FakeCouch
     assert record(world) == before
 
 
-@pytest.mark.parametrize("more", [{"continuous_replication": False}, {"replication_nodes": ""}])
+@pytest.mark.parametrize("more", [{"continuous_replication": False}, {"couchdb_url": "", "replication_nodes": ""}])
 def test_where_nothing_is_to_travel_nothing_is_looked_at(
     world: World, couch: FakeCouch, cluster: Cluster, more: dict[str, Any]
 ) -> None:

@@ -63,7 +63,7 @@ def test_a_link_that_carries_something_is_not_stalled_however_far_behind() -> No
 
 
 def test_what_was_written_is_a_move_also_where_the_sequence_is_not_told() -> None:
-    status = watched((0, look(lag=5, written=10)), (STALL, look(lag=5, written=11)))
+    status = watched((0, look(lag=5, done=10)), (STALL, look(lag=5, done=11)))
 
     assert (status.state, status.moved_at) == (LinkState.RUNNING, NOW + STALL)
 
@@ -88,12 +88,13 @@ def test_an_idle_link_is_never_stalled() -> None:
     assert watched(*((at, look(lag=0)) for at in range(0, 10_000, 1_000))).state is LinkState.RUNNING
 
 
-def test_a_link_whose_lag_nobody_knows_is_not_called_stalled() -> None:
+def test_a_look_that_could_not_tell_the_lag_does_not_begin_the_wait_anew() -> None:
+    """A source that is too busy to tell is just the one that stalls."""
     behind = look(lag=5, through="1-x")
 
     status = watched((0, behind), (STALL - 1, look(lag=None)), (STALL, behind))
 
-    assert (status.state, status.behind_since) == (LinkState.RUNNING, NOW + STALL)
+    assert (status.state, status.behind_since) == (LinkState.STALLED, NOW)
 
 
 @pytest.mark.parametrize("state", [LinkState.PENDING, LinkState.CRASHING, LinkState.UNKNOWN])
@@ -111,7 +112,7 @@ def test_since_is_when_it_came_into_its_state() -> None:
 
 def test_figures_of_another_replication_are_no_move() -> None:
     """A rewritten link begins anew: its counters are smaller or larger for no reason of its own."""
-    before, after = look(through="1-x", written=1), replace(look(through="2-x", written=5), replication_id="other")
+    before, after = look(through="1-x", done=1), replace(look(through="2-x", done=5), replication_id="other")
 
     assert watched((0, before), (10, after)).moved_at is None
 
