@@ -27,7 +27,7 @@ from worker.ops.control import Control, Unattended
 from worker.ops.observe import Found
 from worker.ops.setup import Wanted, look, remember, setup
 from worker.ops.setup_result import overall
-from worker.ops.tuning import in_force
+from worker.ops.tuning import differs, in_force
 
 log = get(__name__)
 LONGEST_PAUSE = 600.0  # seconds between two tries of a plan that cannot be carried out
@@ -140,14 +140,8 @@ def _reason(parts: Parts, found: Found, planned: Plan) -> str:
 
 
 def _to_tune(wanted: Wanted, found: Found) -> bool:
-    from worker.ops.tuning import VALUES  # noqa: PLC0415
-
-    return wanted.tune and any(
-        in_force(found.configuration[name])[key] != value
-        for name, node in found.nodes.items()
-        if node.scheduler
-        for key, value in VALUES.items()
-    )
+    scheduled = [name for name, node in found.nodes.items() if node.scheduler]
+    return wanted.tune and any(differs(found.configuration[name]) for name in scheduled)
 
 
 def _ask_for_setup(parts: Parts, planned: Plan, now: float) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from worker.core.errors import Cancelled, NotFound, TimedOut, Unsupported
+from worker.core.errors import BadRequest, Cancelled, Forbidden, NotFound, TimedOut, Unsupported
 from worker.core.model import PullStats
 from worker.core.replication import BEGINNING, pull_stats
 from worker.couch.database import Database
@@ -136,10 +136,20 @@ class Replicator:
         refused: dict[str, str] = {}
         database = Database(self._server, DATABASE)
         for at in range(0, len(documents), WRITE_BATCH):
-            for row in database.bulk(documents[at : at + WRITE_BATCH]):
-                if row.get("error"):
-                    refused[str(row.get("id"))] = f"{row['error']}: {row.get('reason', '')}"
+            refused.update(_written(database, documents[at : at + WRITE_BATCH]))
         return refused
+
+
+def _written(database: Database, documents: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """CouchDB refuses a whole batch for one document that it cannot use (403): then halves are tried."""
+    try:
+        rows = database.bulk(documents)
+    except (Forbidden, BadRequest) as error:
+        if len(documents) == 1:
+            return {str(documents[0]["_id"]): f"{error.slug}: {error.detail}"}
+        half = len(documents) // 2
+        return {**_written(database, documents[:half]), **_written(database, documents[half:])}
+    return {str(row.get("id")): f"{row['error']}: {row.get('reason', '')}" for row in rows if row.get("error")}
 
 
 def _plain(url: str) -> str:

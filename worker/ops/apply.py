@@ -47,10 +47,8 @@ class Applied:
 
 
 def apply(cluster: Cluster, plan: Plan, rules: Rules, secured: Sequence[str], control: Control) -> Applied:
-    """`secured`: databases whose `_security` is looked at and shared, besides those that are made.
-
-    Raises what a node answered where a database could not be made because a person has to act.
-    """
+    """`secured`: databases whose `_security` is looked at and shared, besides those that are made. What fails is told
+    in the result, and does not stop the rest."""
     done = Applied()
     _create(cluster, plan.creates, done, control)
     _share_security(cluster, sorted({*secured, *done.created}), done, control)

@@ -76,7 +76,9 @@ def setup(cluster: Cluster, wanted: Wanted, control: Control) -> SetupResult:
     for name, error in _choose(cluster, wanted, found).items():
         result.applied.fail(f"the direction could not be noted on {name}: {reason(error)}")
     if wanted.tune:
-        result.tuned = tuning.tune(cluster, names, found.configuration)
+        result.tuned, failed = tuning.tune(cluster, names, found.configuration)
+        for what in failed:
+            result.applied.fail(what)
     result.applied = _merged(result.applied, apply(cluster, planned, wanted.rules, wanted.databases or (), control))
     for trouble in remember(cluster, wanted, found, planned, result.applied):
         result.applied.fail(trouble)

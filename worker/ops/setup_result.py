@@ -85,6 +85,7 @@ class SetupResult:
     def as_json(self) -> dict[str, Any]:
         reports = self.databases
         told = reports if self.named is not None else {n: r for n, r in reports.items() if r.changed or r.removed_on}
+        most = max(MOST_TOLD, len(self.named or ()))  # whoever names some is told of each
         return {
             "nodes": self.nodes,
             "skipped": [{"node": node, "reason": why} for node, why in self.skipped.items()],
@@ -96,9 +97,19 @@ class SetupResult:
             "removed": dict(list(self.plan.removed.items())[:MOST_TOLD]),
             "failures": self.applied.failures,
             "tuned": self.tuned,
-            "databases": {name: _told(report) for name, report in list(told.items())[:MOST_TOLD]},
-            "databases_left_out": len(reports) - min(len(told), MOST_TOLD),
+            "databases": {name: _told(report) for name, report in list(told.items())[:most]},
+            "databases_left_out": len(reports) - min(len(told), most),
+            "steps": self._steps() if self.dry_run else [],
         }
+
+    def _steps(self) -> list[str]:
+        """What would be done, in the order in which it would be, as far as a list can be read."""
+        planned = self.plan
+        steps = [f"create {step.database} on {step.node}, like on {step.like or 'no node'}" for step in planned.creates]
+        steps += [f"delete {step.document} on {step.node}: {step.why}" for step in planned.deletes]
+        steps += [f"start {step.link} of {step.link.database} anew" for step in planned.kicks]
+        steps += [f"write {step.link} of {step.link.database}: {step.why}" for step in planned.writes]
+        return steps[:MOST_TOLD]
 
     def counts(self) -> dict[str, int]:
         """How many steps of each kind were done (or, in a dry run, would be), and what was as it should be."""

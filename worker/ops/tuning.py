@@ -30,20 +30,30 @@ def in_force(configuration: Mapping[str, str]) -> dict[str, str]:
     return {key: configuration.get(key, default) for key, default in DEFAULTS.items()}
 
 
-def tune(cluster: Cluster, names: Sequence[str], configuration: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Set what differs; returns what was changed, or could not be, in words."""
+def differs(configuration: Mapping[str, str]) -> dict[str, str]:
+    """What would have to be set, and is not: key -> value."""
+    now = in_force(configuration)
+    return {key: value for key, value in VALUES.items() if now[key] != value}
+
+
+def tune(
+    cluster: Cluster, names: Sequence[str], configuration: Mapping[str, Mapping[str, str]]
+) -> tuple[list[str], list[str]]:
+    """Set what differs, on nodes with a scheduler. Returns what was changed, and what could not be, in words."""
 
     def one(name: str) -> list[str]:
+        was = in_force(configuration[name])
         changed = []
-        for key, value in VALUES.items():
-            was = in_force(configuration.get(name, {}))[key]
-            if was != value:
-                cluster[name].configure(SECTION, key, value)
-                changed.append(f"{name}: [{SECTION}] {key} {was} -> {value}")
+        for key, value in differs(configuration[name]).items():
+            cluster[name].configure(SECTION, key, value)
+            changed.append(f"{name}: [{SECTION}] {key} {was[key]} -> {value}")
         return changed
 
-    told: list[str] = []
     outcomes = each([name for name in names if cluster[name].capabilities().scheduler], one)
-    for name, outcome in outcomes.items():
-        told += outcome.value or [] if outcome.error is None else [f"{name}: not changed: {reason(outcome.error)}"]
-    return told
+    changed = [line for outcome in outcomes.values() for line in outcome.value or []]
+    failed = [
+        f"{name}: [{SECTION}] not changed: {reason(outcome.error)}"
+        for name, outcome in outcomes.items()
+        if outcome.error is not None
+    ]
+    return changed, failed

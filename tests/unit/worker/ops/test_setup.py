@@ -58,6 +58,38 @@ def test_a_node_that_is_away_is_skipped_and_named_and_set_up_later() -> None:
     assert sorted(second.databases["pdfs"].links["unchanged"]) == ["a -> c", "b -> a", "b -> c", "c -> a"]
 
 
+def test_of_a_single_node_that_is_left_the_links_from_the_others_go() -> None:
+    couch, cluster = fake_cluster("a", "b")
+    run(cluster, "pdfs")
+    left = builders.cluster(couch, [builders.node("a")])
+
+    result = setup(left, Wanted(None, asked=False), Listener())
+
+    assert result.applied.deleted == [("a", "nbr:b:a:pdfs")]
+
+
+def test_where_nothing_is_to_travel_by_itself_links_go_when_somebody_asks() -> None:
+    couch, cluster = fake_cluster("a", "b")
+    run(cluster, "pdfs")
+
+    by_itself = run(cluster, "pdfs", continuous=False, asked=False)
+    asked = run(cluster, "pdfs", continuous=False)
+
+    assert by_itself.applied.deleted == []
+    assert sorted(asked.databases["pdfs"].links["deleted"]) == ["a -> b", "b -> a"]
+    assert asked.as_json()["mode"] == "off"
+
+
+def test_a_dry_run_lists_the_steps_in_their_order_and_why() -> None:
+    couch, cluster = fake_cluster("a", "b")
+    couch["a"].create("pdfs")
+
+    steps = run(cluster, "pdfs", dry_run=True).as_json()["steps"]
+
+    assert steps[0] == "create pdfs on b, like on a"
+    assert sorted(steps[1:]) == ["write a -> b of pdfs: missing", "write b -> a of pdfs: missing"]
+
+
 def test_too_few_nodes() -> None:
     couch, cluster = fake_cluster("a", "b")
     couch["a"].fail("401")
