@@ -15,6 +15,7 @@ from worker.core.lag import LinkLook, LinkState, LinkStatus, judge
 from worker.core.model import Link
 from worker.core.names import replication_document_id
 from worker.core.replication import link_document
+from worker.core.rules import Mode, Rule, Rules
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
 from worker.couch.replicator import Replicator
@@ -28,7 +29,9 @@ Earlier = dict[Link, LinkStatus]
 
 
 def linked(cluster: Cluster, *names: str, both: bool = True) -> None:
-    setup(cluster, Wanted(names, both), Unattended())
+    # with links, however many databases of other people the nodes have: auto counts them all
+    rules = Rules(default=Rule(mode=Mode.CONTINUOUS))
+    setup(cluster, Wanted(names, both, rules), Unattended())
 
 
 def look(cluster: Cluster, earlier: Earlier | None = None) -> Looks:

@@ -31,7 +31,9 @@ pytestmark = pytest.mark.contract
 
 
 def run(site: Site, *names: str, **wanted: Any) -> SetupResult:
-    return setup(site.cluster, Wanted(databases=names, **wanted), Unattended())
+    """With links, however many databases of other people the nodes have: auto counts them all."""
+    rules = Rules(default=Rule(mode=Mode.CONTINUOUS))
+    return setup(site.cluster, Wanted(databases=names, **{"rules": rules, **wanted}), Unattended())
 
 
 def pairs(site: Site) -> list[str]:
@@ -147,7 +149,7 @@ def test_a_made_database_is_like_the_one_it_is_a_copy_of(scheduled: Site) -> Non
 
 def test_a_link_with_a_selector_carries_what_matches(scheduled: Site) -> None:
     name = scheduled.name()
-    rules = Rules((Rule((name,), selector={"type": "note"}),))
+    rules = Rules((Rule((name,), selector={"type": "note"}, mode=Mode.CONTINUOUS),))
     run(scheduled, name, rules=rules)
     databases = builders.databases(scheduled.cluster, name)
 
@@ -167,7 +169,7 @@ def test_links_follow_a_changed_rule(scheduled: Site) -> None:
     assert sorted(on_change.databases[name].links["deleted"]) == pairs(scheduled)
     assert all(identity_of_links(scheduled, name, node) == set() for node in scheduled.cluster.names)
 
-    star = run(scheduled, name, rules=Rules(default=Rule(topology=Topology.STAR)))
+    star = run(scheduled, name, rules=Rules(default=Rule(topology=Topology.STAR, mode=Mode.CONTINUOUS)))
     assert sorted(star.databases[name].links["created"]) == ["a -> b", "a -> c", "b -> a", "c -> a"]
 
 

@@ -69,7 +69,7 @@ def test_of_a_single_node_that_is_left_the_links_from_the_others_go() -> None:
 
 
 def test_where_nothing_is_to_travel_by_itself_links_go_when_somebody_asks() -> None:
-    couch, cluster = fake_cluster("a", "b")
+    _, cluster = fake_cluster("a", "b")
     run(cluster, "pdfs")
 
     by_itself = run(cluster, "pdfs", continuous=False, asked=False)
