@@ -78,8 +78,9 @@ class Settings(BaseModel):
     # --- replication
     continuous_replication: bool = Field(
         True,
-        description="Whether changes travel by themselves, in the way REPLICATION_MODE says. `false` turns all of "
-        "them off, whatever the mode and the rules: databases are synced only when asked.",
+        description="Whether changes travel by themselves, in the way REPLICATION_MODE says. `false`: nothing is done "
+        "by itself, whatever the mode and the rules: databases are synced only when asked. Continuous links made "
+        "earlier run on until a set-up is asked for, which then takes them away.",
     )
     replication_mode: Literal["auto", "continuous", "on-change"] = Field(
         "auto",
@@ -115,7 +116,11 @@ class Settings(BaseModel):
         description="Milliseconds that mode on-change waits after a write, so that more writes go with the same sync.",
     )
     on_change_concurrency: int = Field(
-        8, ge=1, le=200, description="Databases that mode on-change brings in step at once."
+        8,
+        ge=1,
+        le=200,
+        description="Databases that mode on-change brings in step at once; always fewer than WORKER_CONCURRENCY, so "
+        "that a sync which somebody asks for finds a free worker.",
     )
     tune_nodes: bool = Field(
         False,
