@@ -188,15 +188,16 @@ def test_a_document_that_a_node_refuses_stays_listed_with_the_reason(site: Site)
 
 
 @contextmanager
-def writing(database: Database) -> Iterator[None]:
-    """Inside, somebody edits one document and adds others, all the time."""
+def writing(database: Database, *, edits: bool = True) -> Iterator[None]:
+    """Inside, somebody adds documents and (where `edits`) edits one, all the time."""
     over = threading.Event()
 
     def write() -> None:
         revision, number = database.put({"_id": "busy"}), 0
         while not over.is_set():
             number += 1
-            revision = database.put({"_id": "busy", "_rev": revision, "n": number})
+            if edits:
+                revision = database.put({"_id": "busy", "_rev": revision, "n": number})
             database.put({"_id": f"new-{number:06}"})
 
     writer = threading.Thread(target=write, daemon=True)
@@ -217,12 +218,12 @@ def test_a_difference_is_told_from_what_is_just_on_its_way(site: Site) -> None:
 
     def replicated() -> bool:
         """What continuous links would have done by now."""
-        for _ in range(2):  # a stand-in's pull may miss a document that is edited while it reads it
-            pulls.retried(site.cluster, links, "links", Unattended())
+        pulls.retried(site.cluster, links, "links", Unattended())
         return True
 
     replicated()
-    with writing(databases["a"]):
+    # on a busy machine a stand-in's pull was seen to miss a document that is edited while it reads it
+    with writing(databases["a"], edits=site.kind != "stand-in"):
         result = run(site, name, settled=replicated)
 
     assert found(result) == ["planted"]
