@@ -11,9 +11,8 @@ from config.logs import get
 from tasks.rules import rules_of
 from tasks.wiring import Parts
 from worker.core.health import NodeState
-from worker.core.lag import Ends, Kicks, LinkLook, LinkState, LinkStatus, forgiven, judge, summarise, to_kick
+from worker.core.lag import BROKEN, Ends, Kicks, LinkLook, LinkState, LinkStatus, forgiven, judge, summarise, to_kick
 from worker.core.model import Link
-from worker.core.names import replication_document_id
 from worker.core.remedies import End, Trouble, trouble
 from worker.couch.cluster import Cluster
 from worker.ops.links import look_at_links
@@ -75,7 +74,7 @@ def _plan_kicks(
 ) -> None:
     """Which links the next reconcile is to start anew. Counted now: a kick that could not be done waits like one that
     did not help."""
-    by_document = {replication_document_id(link.database, link.source, link.target): link for link in statuses}
+    by_document = {link.document_id: link for link in statuses}
     keyed = {document: statuses[link] for document, link in by_document.items()}
     ends: dict[str, Ends] = {}
     for document, link in by_document.items():
@@ -98,8 +97,7 @@ def _tell_changes(earlier: Mapping[Link, LinkStatus], statuses: Mapping[Link, Li
         before = earlier.get(link)
         if before is None or before.state is status.state:
             continue
-        bad = {LinkState.STALLED, LinkState.CRASHING, LinkState.FAILED, LinkState.ERROR}
-        tell = log.warning if status.state in bad else log.info
+        tell = log.warning if status.state in BROKEN else log.info
         tell("link state", database=link.database, link=str(link), state=status.state.value, error=status.look.error)
 
 

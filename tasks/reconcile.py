@@ -19,7 +19,6 @@ from tasks.store import Filter
 from tasks.submit import BeingMade
 from tasks.wiring import Parts
 from worker.core.errors import ReplicationError
-from worker.core.names import replication_document_id
 from worker.core.plan import Plan
 from worker.core.rules import Mode
 from worker.couch.cluster import Cluster
@@ -54,7 +53,7 @@ def run_setup(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dic
 
 def _after(parts: Parts, cluster: Cluster, planned: Plan, *, asked_for_all: bool) -> None:
     sweep_now(parts, cluster)
-    kicked = {replication_document_id(kick.link.database, kick.link.source, kick.link.target) for kick in planned.kicks}
+    kicked = {kick.link.document_id for kick in planned.kicks}
     if kicked or asked_for_all:
         left = [] if asked_for_all else [name for name in parts.replication.wanted_kicks() if name not in kicked]
         parts.replication.save_wanted_kicks(left)
@@ -117,7 +116,6 @@ def _record(parts: Parts, found: Found, planned: Plan, now: float) -> dict[str, 
         "modes": counts,
         "steps": planned.steps,
         "removed": dict(sorted(planned.removed.items())[:MOST_TOLD]),
-        "removed_count": len(planned.removed),
         "narrowed": sorted(found.narrowed),
         "configuration": {
             name: in_force(found.configuration[name]) for name, node in found.nodes.items() if node.scheduler

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from worker.core.names import replication_document_id
+
 Leaves = tuple[str, ...]  # a document's leaf revisions, deleted ones too, sorted
 Row = tuple[str, Leaves]  # a document's id and its leaves
 
@@ -80,6 +82,11 @@ class Link:
 
     def __str__(self) -> str:
         return f"{self.source} -> {self.target}"
+
+    @property
+    def document_id(self) -> str:
+        """The id of its document in the target's `_replicator`."""
+        return replication_document_id(self.database, self.source, self.target)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ not made again, unless `asked`; its links to and from that node go, because they
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -278,11 +277,3 @@ def _why_unwanted(desired: Desired, source: str, target: str, database: str, mod
     if modes[database] is not Mode.CONTINUOUS:
         return f"the database travels by {modes[database].value}"
     return "not in the topology any more, or the database was deleted on one of its nodes"
-
-
-def by_node(writes: Iterable[WriteLink]) -> dict[str, list[WriteLink]]:
-    """Target -> its steps."""
-    found: dict[str, list[WriteLink]] = defaultdict(list)
-    for step in writes:
-        found[step.link.target].append(step)
-    return found

@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import quote
 
 from worker.core.model import Credentials, Link, Node, PullStats
-from worker.core.names import replication_document_id
 
 SOCKET_OPTIONS = "[{keepalive, true}, {nodelay, true}]"
 BEGINNING = "0"
@@ -71,7 +70,7 @@ def link_document(
 ) -> dict[str, Any]:
     """The `_replicator` document of a continuous link."""
     return {
-        "_id": replication_document_id(link.database, link.source, link.target),
+        "_id": link.document_id,
         **pull_body(link.database, source, target, tuned=True, selector=selector),
         "continuous": True,
     }

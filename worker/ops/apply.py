@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.core.model import DatabaseInfo, Link
-from worker.core.names import replication_document_id
 from worker.core.plan import CreateDatabase, Plan
 from worker.core.replication import link_document
 from worker.core.rules import Rules
@@ -46,14 +45,12 @@ class Applied:
             self.failures.append(what)
 
 
-def apply(cluster: Cluster, plan: Plan, rules: Rules, secured: Sequence[str], control: Control) -> Applied:
-    """`secured`: databases whose `_security` is looked at and shared, besides those that are made. What fails is told
-    in the result, and does not stop the rest."""
-    done = Applied()
+def apply(cluster: Cluster, plan: Plan, rules: Rules, secured: Sequence[str], done: Applied, control: Control) -> None:
+    """`secured`: databases whose `_security` is looked at and shared, besides those that are made. `done` is told what
+    was done, and what failed: that does not stop the rest."""
     _create(cluster, plan.creates, done, control)
     _share_security(cluster, sorted({*secured, *done.created}), done, control)
     _links(cluster, plan, rules, done, control)
-    return done
 
 
 def _create(cluster: Cluster, steps: Sequence[CreateDatabase], done: Applied, control: Control) -> None:
@@ -111,7 +108,7 @@ def _links(cluster: Cluster, plan: Plan, rules: Rules, done: Applied, control: C
     for gone in plan.deletes:
         removals[gone.node].append({"_id": gone.document, "_rev": gone.revision, "_deleted": True})
     for kick in plan.kicks:
-        document = _document_id(kick.link)
+        document = kick.link.document_id
         removals[kick.link.target].append({"_id": document, "_rev": kick.revision, "_deleted": True})
     refused = _bulk(cluster, removals, done, control)
     done.deleted = [(gone.node, gone.document) for gone in plan.deletes if gone.document not in refused[gone.node]]
@@ -122,17 +119,13 @@ def _links(cluster: Cluster, plan: Plan, rules: Rules, done: Applied, control: C
         kinds.append(("updated" if step.revision else "created", step.link))
         writes[step.link.target].append(_document(cluster, step.link, rules, step.revision))
     for kick in plan.kicks:
-        if _document_id(kick.link) not in refused[kick.link.target]:
+        if kick.link.document_id not in refused[kick.link.target]:
             kinds.append(("kicked", kick.link))
             writes[kick.link.target].append(_document(cluster, kick.link, rules, None))
     refused = _bulk(cluster, writes, done, control)
     for kind, link in kinds:
-        if _document_id(link) not in refused[link.target]:
+        if link.document_id not in refused[link.target]:
             done.written[kind].append(link)
-
-
-def _document_id(link: Link) -> str:
-    return replication_document_id(link.database, link.source, link.target)
 
 
 def _document(cluster: Cluster, link: Link, rules: Rules, revision: str | None) -> dict[str, Any]:

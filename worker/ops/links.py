@@ -15,7 +15,7 @@ from typing import Any
 from worker.core.errors import ReplicationError
 from worker.core.lag import LinkLook, LinkState, LinkStatus
 from worker.core.model import Link
-from worker.core.names import parse_replication_document_id, replication_document_id
+from worker.core.names import parse_replication_document_id
 from worker.core.redact import scrub
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
@@ -62,8 +62,7 @@ def carried(
     """
 
     def there(link: Link) -> bool:
-        document = replication_document_id(link.database, link.source, link.target)
-        row = Replicator(cluster[link.target]).document(document)
+        row = Replicator(cluster[link.target]).document(link.document_id)
         if row is None:
             return True  # no such link: nothing comes this way
         lag = _ask(cluster, link, _look(row), selector).lag

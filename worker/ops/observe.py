@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.core.errors import ReplicationError
 from worker.core.names import parse_replication_document_id
 from worker.core.observed import MAX_JOBS, FoundLink, NodeFound
 from worker.core.replication import shape
@@ -22,7 +21,6 @@ from worker.ops import choices, ledger
 from worker.ops.choices import Choice
 from worker.ops.control import Control
 from worker.ops.look import LOOK_TIMEOUT, answers
-from worker.ops.own import ensure_own_database
 from worker.ops.parallel import each
 
 OURS = "nbr:"
@@ -104,15 +102,3 @@ def _number(text: Any) -> int:
         return int(text)
     except (TypeError, ValueError):
         return MAX_JOBS
-
-
-def prepare(cluster: Cluster, names: list[str]) -> dict[str, ReplicationError]:
-    """Make the databases that we need ourselves on these nodes; returns node -> why it could not be."""
-    outcomes = each(names, lambda name: _prepare(cluster[name]))
-    return {name: outcome.error for name, outcome in outcomes.items() if outcome.error is not None}
-
-
-def _prepare(server: Server) -> None:
-    ensure_own_database(server)
-    if server.capabilities().scheduler:
-        Database(server, REPLICATOR).create()

@@ -5,10 +5,14 @@ It is small and rewritten all the time, so it gets one shard, and remembers fewe
 
 from __future__ import annotations
 
+from worker.core.errors import ReplicationError
 from worker.core.model import Node
 from worker.core.names import OWN_DATABASE
+from worker.couch.cluster import Cluster
 from worker.couch.database import Database
+from worker.couch.replicator import DATABASE as REPLICATOR
 from worker.couch.server import Server
+from worker.ops.parallel import each
 
 SHARDS = 1
 REVS_LIMIT = 500  # old revisions; a node that was away for more edits than that would see conflicts
@@ -39,3 +43,15 @@ def _let_peers_in(database: Database, node: Node) -> None:
         return
     who = {"names": [peer.user], "roles": ["_admin"]}
     database.set_security({"admins": who, "members": who})
+
+
+def prepare(cluster: Cluster, names: list[str]) -> dict[str, ReplicationError]:
+    """Make the databases that we need ourselves on these nodes; returns node -> why it could not be."""
+    outcomes = each(names, lambda name: _prepare(cluster[name]))
+    return {name: outcome.error for name, outcome in outcomes.items() if outcome.error is not None}
+
+
+def _prepare(server: Server) -> None:
+    ensure_own_database(server)
+    if server.capabilities().scheduler:
+        Database(server, REPLICATOR).create()

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 
 from worker.core.errors import ReplicationError, Unsupported
@@ -31,8 +31,8 @@ from worker.ops.apply import Applied, apply
 from worker.ops.choices import Choice
 from worker.ops.control import Control
 from worker.ops.look import reason, require_any, require_two
-from worker.ops.observe import Found, observe, prepare
-from worker.ops.own import ensure_own_database
+from worker.ops.observe import Found, observe
+from worker.ops.own import ensure_own_database, prepare
 from worker.ops.parallel import each
 from worker.ops.setup_result import SetupResult
 
@@ -70,18 +70,19 @@ def setup(cluster: Cluster, wanted: Wanted, control: Control) -> SetupResult:
         result.dry_run = True
         return result
     control.check()
+    done = result.applied
     for name, error in prepare(cluster, names).items():
-        result.applied.fail(f"our own database could not be made on {name}: {reason(error)}")
+        done.fail(f"our own database could not be made on {name}: {reason(error)}")
     # before any database is made: a sync of what changed must not be quicker than the choice
     for name, error in _choose(cluster, wanted, found).items():
-        result.applied.fail(f"the direction could not be noted on {name}: {reason(error)}")
+        done.fail(f"the direction could not be noted on {name}: {reason(error)}")
     if wanted.tune:
         result.tuned, failed = tuning.tune(cluster, names, found.configuration)
         for what in failed:
-            result.applied.fail(what)
-    result.applied = _merged(result.applied, apply(cluster, planned, wanted.rules, wanted.databases or (), control))
-    for trouble in remember(cluster, wanted, found, planned, result.applied):
-        result.applied.fail(trouble)
+            done.fail(what)
+    apply(cluster, planned, wanted.rules, wanted.databases or (), done, control)
+    for trouble in remember(cluster, wanted, found, planned, done):
+        done.fail(trouble)
     return result
 
 
@@ -144,10 +145,6 @@ def _refuse_selectors(cluster: Cluster, rules: Rules, names: Sequence[str]) -> N
         cluster[name].capabilities().scheduler for name in names
     ):
         raise Unsupported("this kind of node cannot replicate by a selector: take it out of REPLICATION_RULES")
-
-
-def _merged(first: Applied, then: Applied) -> Applied:
-    return replace(then, failures=first.failures + then.failures, failed=first.failed + then.failed)
 
 
 def _choose(cluster: Cluster, wanted: Wanted, found: Found) -> dict[str, ReplicationError]:

@@ -66,10 +66,9 @@ class SetupResult:
     def databases(self) -> dict[str, DatabaseReport]:
         """Of every database that was looked at."""
         found = {name: DatabaseReport(mode.value) for name, mode in sorted(self.plan.modes.items())}
-        for name, links in self._links():
+        for name, kind, link in self._links():
             if name in found:
-                for kind, link in links:
-                    found[name].links.setdefault(kind, []).append(link)
+                found[name].links.setdefault(kind, []).append(link)
         planned: dict[str, list[str]] = {}
         for step in self.plan.creates:
             planned.setdefault(step.database, []).append(step.node)
@@ -127,17 +126,17 @@ class SetupResult:
         kept = {"links_unchanged": planned.links_kept, "links_not_written": unwritten, "failed": done.failed}
         return {"databases": len(planned.modes), **steps, **kept}
 
-    def _links(self) -> Iterable[tuple[str, list[tuple[str, str]]]]:
-        """(database, [(what became of it, link)])"""
+    def _links(self) -> Iterable[tuple[str, str, str]]:
+        """(database, what became of it, link)"""
         for kind, links in self._written().items():
-            yield from ((link.database, [(kind, str(link))]) for link in links)
+            yield from ((link.database, kind, str(link)) for link in links)
         for _, document in self._deleted():
             parsed = parse_replication_document_id(document)
             if parsed is not None:
-                yield parsed[2], [("deleted", f"{parsed[0]} -> {parsed[1]}")]
+                yield parsed[2], "deleted", f"{parsed[0]} -> {parsed[1]}"
         for kind, pairs in (("unchanged", self.plan.kept), ("not_written", self.plan.unwritten)):
             for source, target, names in pairs:
-                yield from ((name, [(kind, f"{source} -> {target}")]) for name in names)
+                yield from ((name, kind, f"{source} -> {target}") for name in names)
 
     def _written(self) -> dict[str, list[Link]]:
         if not self.dry_run:

@@ -164,7 +164,6 @@ def reconcile(now: float) -> dict[str, Any]:
         "modes": {"continuous": 1},
         "steps": 0,
         "removed": {},
-        "removed_count": 0,
         "narrowed": [],
         "configuration": {"primary": options, "replica1": options},
         "schedulers": True,
