@@ -47,7 +47,7 @@ def _look(parts: Context) -> ServiceHealth:
         workers = {name: at for name, at in parts.seen.workers(now).items() if name.startswith("worker")}
         tick = parts.seen.last_tick()
         sweep = parts.seen.sweep()
-        watchers = observed.live_watchers(parts.replication, now)
+        watchers = parts.replication.watchers(now)
         counts = {State(name): count for name, count in parts.jobs.counts().items()}
     except StoreUnavailable as error:
         return _without_redis(parts, now, error)

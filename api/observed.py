@@ -22,7 +22,6 @@ from worker.core.rules import Mode, Rule, Rules
 HIDDEN_SETTINGS = frozenset({"couchdb_url", "replication_nodes", "couchdb_user", "replication_user"})
 _STALE_INTERVALS = 6
 _STALE_GRACE = 30.0  # seconds
-_WATCHER_SILENT_AFTER = 20.0  # seconds; it tells every two
 
 Sweep = Mapping[str, Any]
 
@@ -61,10 +60,6 @@ def stale_after(settings: Settings) -> float:
     return _STALE_INTERVALS * settings.health_interval + settings.health_timeout + _STALE_GRACE
 
 
-def live_watchers(seen: ReplicationSeen, now: float) -> dict[str, dict[str, Any]]:
-    return {name: entry for name, entry in seen.watchers().items() if now - entry["at"] <= _WATCHER_SILENT_AFTER}
-
-
 def needs_watcher(settings: Settings, seen: ReplicationSeen) -> bool:
     """Whether databases travel on change on nodes that have feeds. (Without feeds the periodic pass does it alone.)"""
     known = seen.reconcile() or {}
@@ -95,7 +90,7 @@ def info(settings: Settings, shown: Mapping[str, Any], seen: ReplicationSeen, no
         rules=[RuleInfo.model_validate({**vars(rule), "databases": [*rule.databases]}) for rule in _all(rules)],
         watchers=[
             WatcherInfo(name=name, leads=entry["leads"], feeds=entry["feeds"])
-            for name, entry in sorted(live_watchers(seen, now).items())
+            for name, entry in sorted(seen.watchers(now).items())
         ],
         nodes=[
             NodeInfo(

@@ -13,7 +13,8 @@ from api.schemas import LinkBody
 from config.settings import Settings
 from tasks.observations import Observations
 from tasks.replication_seen import ReplicationSeen
-from tasks.rules import route_of, rules_of, travels_on_change
+from tasks.rules import route_of, rules_of
+from tasks.travels import travelling
 from worker.core.rules import Mode
 from worker.core.topology import Topology, links
 
@@ -28,7 +29,9 @@ class Status:
         self._seen = seen
         self._replication = replication
         self._rules = rules_of(settings)
-        self._reconcile: Known = replication.reconcile() or {}
+        reconcile = replication.reconcile()
+        self._reconcile: Known = reconcile or {}
+        self._on_change = travelling(settings, self._rules, reconcile) or _none
         self._pass: Known = seen.last_pass() or {}
         self._failures = replication.on_change_failures()
 
@@ -70,12 +73,6 @@ class Status:
                     total = _sum(total, measured.get(source))
         return total
 
-    def _on_change(self, database: str) -> bool:
-        if not self._reconcile or not self._settings.continuous_replication or not self._rules.selected(database):
-            return False
-        schedulers = bool(self._reconcile["schedulers"])
-        return not schedulers or travels_on_change(self._rules, database, Mode(self._reconcile["automatic"]))
-
     def _on_change_rows(self, database: str, synced: Known | None) -> list[LinkBody]:
         nodes = self._seen.database_nodes(database)
         if len(nodes) < 2:
@@ -113,6 +110,10 @@ class Status:
         if state == "behind":
             return self._pass["lag"].get(database, {}).get(source)  # type: ignore[no-any-return]
         return 0 if state == "in-step" else None
+
+
+def _none(database: str) -> bool:
+    return False
 
 
 def _sum(one: int | None, other: int | None) -> int | None:

@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 
 from config.settings import Settings, load
 from tasks.observations import Observations
@@ -20,7 +21,6 @@ from tasks.redis import StoreUnavailable, connect
 from tasks.replication_seen import ReplicationSeen
 
 ANSWER_WITHIN = 5.0  # seconds
-WATCHER_SILENT_AFTER = 20.0  # seconds; it tells every two
 BEAT_SILENT_AFTER = 60.0  # seconds; something is due every 5
 
 
@@ -33,9 +33,8 @@ def trouble(process: str, settings: Settings, now: float) -> str | None:
     try:
         seen = Observations(connect(settings.redis_url.get_secret_value()))
         if process == "watcher":
-            heard = ReplicationSeen(connect(settings.redis_url.get_secret_value())).watchers()
-            live = {name: entry["at"] for name, entry in heard.items() if now - entry["at"] <= WATCHER_SILENT_AFTER}
-            return no_heartbeat(process, socket.gethostname(), live)
+            heard = ReplicationSeen(connect(settings.redis_url.get_secret_value())).watchers(now)
+            return no_heartbeat(process, socket.gethostname(), heard)
         if process == "beat":
             return silent_beat(seen.last_tick(), now)
         return no_heartbeat(process, socket.gethostname(), seen.workers(now))
@@ -54,7 +53,7 @@ def no_answer(url: str) -> str | None:
         return f"{url} does not answer: {error}"
 
 
-def no_heartbeat(process: str, host: str, heard: dict[str, float]) -> str | None:
+def no_heartbeat(process: str, host: str, heard: Iterable[str]) -> str | None:
     """`heard`: the names of live workers, each PROCESS-PID@HOST."""
     if any(name.startswith(f"{process}-") and name.endswith(f"@{host}") for name in heard):
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from tasks.wiring import Parts
-from worker.core.health import NodeState
 from worker.couch.cluster import Cluster
 from worker.ops.canary import measure
 from worker.ops.control import Unattended
@@ -15,11 +14,8 @@ LONGEST_WAIT = 150.0
 
 
 def run_canary(parts: Parts, cluster: Cluster) -> None:
-    sweep = parts.seen.sweep()
-    if sweep is None or parts.replication.reconcile() is None:
-        return
-    names = [n["name"] for n in sweep["nodes"] if n["state"] == NodeState.HEALTHY and n["name"] in cluster.names]
-    if len(names) < 2:
+    names = parts.seen.healthy(cluster.names) or []
+    if len(names) < 2 or parts.replication.reconcile() is None:
         return
     # where only the periodic pass carries changes, a write waits for its turn
     patience = min(LONGEST_WAIT, max(SHORTEST_WAIT, 2.0 * parts.settings.replication_retry_seconds + 10))

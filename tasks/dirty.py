@@ -22,6 +22,7 @@ import redis
 
 from tasks.jobs import Progress
 from tasks.redis import translated
+from worker.ops.parallel import batches
 
 PREFIX = "nbr:on-change:"
 BATCH = 1_000
@@ -116,11 +117,8 @@ class DirtySet:
 
     def mark(self, databases: Iterable[str], now: float, *, sooner: bool = False) -> int:
         """They changed. `sooner`: those that wait after a failure need not. Returns how many were not marked before."""
-        names = list(databases)
-        new = 0
-        for at in range(0, len(names), BATCH):
-            new += int(self._run("mark", now, "LT" if sooner else "NX", *names[at : at + BATCH]))
-        return new
+        how = "LT" if sooner else "NX"
+        return sum(int(self._run("mark", now, how, *batch)) for batch in batches(list(databases), BATCH))
 
     def take(self, now: float, quiet_seconds: float, at_once: int) -> list[Taken]:
         """Those marked `quiet_seconds` ago or longer, as many as may begin beside those under way."""

@@ -6,6 +6,7 @@ import time
 
 import redis
 
+from tasks.locks import RELEASE
 from tasks.redis import translated
 
 LEASE = 10.0  # seconds
@@ -16,7 +17,6 @@ if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
-_LEAVE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
 class Leader:
@@ -48,4 +48,4 @@ class Leader:
 
     def leave(self) -> None:
         with translated():
-            self._redis.eval(_LEAVE, 1, self._key, self._nonce)
+            self._redis.eval(RELEASE, 1, self._key, self._nonce)

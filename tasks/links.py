@@ -8,7 +8,6 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from config.logs import get
-from tasks.rules import rules_of
 from tasks.wiring import Parts
 from worker.core.health import NodeState
 from worker.core.lag import BROKEN, Ends, Kicks, LinkLook, LinkState, LinkStatus, forgiven, judge, summarise, to_kick
@@ -27,10 +26,7 @@ def run_links(parts: Parts, cluster: Cluster) -> None:
     up = {node["name"]: node["state"] == NodeState.HEALTHY for node in sweep["nodes"] if node["name"] in cluster.names}
     answering = [name for name, healthy in up.items() if healthy]
     earlier = {link: status for links in parts.replication.all_links().values() for link, status in map(_read, links)}
-    rules = rules_of(parts.settings)
-    looks = look_at_links(
-        cluster, answering, earlier, parts.settings.couchdb_timeout, lambda name: rules.of(name).selector
-    )
+    looks = look_at_links(cluster, answering, earlier, parts.settings.couchdb_timeout, parts.rules.selector_of)
     now = time.time()
     stall = parts.settings.replication_stall_seconds
     statuses = {link: judge(earlier.get(link), look, now, stall) for link, look in looks.items()}

@@ -32,7 +32,7 @@ LEASE = {
 LONGEST = {"reap": 8.0, "sweep": 30.0}
 LONGEST_OTHERWISE = 900.0
 _RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
 def take_slot(client: redis.Redis, name: str, now: float, interval: float) -> bool:
@@ -69,7 +69,7 @@ def alone(client: redis.Redis, name: str) -> Iterator[bool]:
         over.set()
         if mine:
             with translated():
-                client.eval(_RELEASE, 1, key, nonce)
+                client.eval(RELEASE, 1, key, nonce)
 
 
 def _renew(client: redis.Redis, key: str, nonce: str, name: str, over: threading.Event) -> None:

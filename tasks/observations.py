@@ -15,6 +15,7 @@ from typing import Any
 import redis
 
 from tasks.redis import translated
+from worker.core.health import NodeState
 
 PREFIX = "nbr:seen:"
 DATABASES = f"{PREFIX}databases"  # hash: name -> JSON list of the nodes that have it
@@ -47,6 +48,14 @@ class Observations:
         with translated():
             raw = self._redis.get(f"{PREFIX}sweep")
         return json.loads(raw) if raw else None
+
+    def healthy(self, names: Iterable[str]) -> list[str] | None:
+        """Those of these nodes that the last sweep called healthy; None before the first."""
+        sweep = self.sweep()
+        if sweep is None:
+            return None
+        found = {node["name"] for node in sweep["nodes"] if node["state"] == NodeState.HEALTHY}
+        return [name for name in names if name in found]
 
     def database_nodes(self, name: str) -> list[str]:
         """The nodes on which the last sweep (or a later look) saw the database."""

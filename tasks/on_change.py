@@ -15,11 +15,10 @@ from tasks.dirty import Keeper
 from tasks.redis import StoreUnavailable
 from tasks.replication import record_sync
 from tasks.route import route_for
-from tasks.rules import rules_of
+from tasks.runner import job_error
 from tasks.travels import on_change_filter
 from tasks.wiring import Parts
 from worker.core.errors import DocumentsRefused, Interrupted, NotEnoughNodes, ReplicationError
-from worker.core.redact import scrub
 from worker.couch.cluster import Cluster
 from worker.ops.control import Control
 from worker.ops.drift import Drift, find_drift, same, sequences
@@ -78,13 +77,12 @@ def _lease(parts: Parts) -> float:
 
 
 def _tell(parts: Parts, database: str, error: Exception) -> None:
+    told = job_error(error, True, parts.settings.secrets)
     if isinstance(error, ReplicationError):
-        kind, detail = error.slug, scrub(str(error), parts.settings.secrets)
-        log.warning("changed database not synced", database=database, error=detail)
+        log.warning("changed database not synced", database=database, error=told.detail)
     else:
-        kind, detail = "internal", f"a defect in NoteBook Replication: {type(error).__name__}; the worker's log has it"
         log.exception("sync of a changed database broke", database=database)
-    parts.replication.on_change_failed(database, kind, detail, time.time())
+    parts.replication.on_change_failed(database, told.type, told.detail, time.time())
 
 
 def _bring_in_step(parts: Parts, cluster: Cluster, database: str, control: Control) -> bool:
@@ -117,8 +115,7 @@ def run_pass(parts: Parts, cluster: Cluster) -> None:
     if wanted is None:
         return
     recorded = {database: entry["sequences"] for database, entry in parts.seen.syncs().items()}
-    rules = rules_of(parts.settings)
-    drift = find_drift(cluster, recorded, wanted, lambda name: rules.of(name).selector)
+    drift = find_drift(cluster, recorded, wanted, parts.rules.selector_of)
     now = time.time()
     back = set((parts.seen.last_pass() or {}).get("unseen", [])) - set(drift.unseen)
     parts.seen.save_pass(

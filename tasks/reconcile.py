@@ -14,7 +14,6 @@ from config.logs import get
 from tasks.health import sweep_now
 from tasks.jobs import Job, Kind, Request, State
 from tasks.redis import StoreUnavailable
-from tasks.rules import rules_of
 from tasks.store import Filter
 from tasks.submit import BeingMade
 from tasks.wiring import Parts
@@ -73,7 +72,7 @@ def wanted_of(
     return Wanted(
         databases=databases,
         bidirectional=bidirectional,
-        rules=rules_of(settings),
+        rules=parts.rules,
         continuous=settings.continuous_replication,
         asked=asked,
         canary=settings.continuous_replication and settings.canary_seconds > 0,

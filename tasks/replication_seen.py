@@ -18,6 +18,7 @@ LINKS = f"{PREFIX}links"  # hash: database -> JSON list of its links
 FAILURES = f"{PREFIX}on-change-failures"  # hash: database -> JSON {type, detail, at}
 KICKS = f"{PREFIX}kicks"  # hash: id of a link's document -> JSON {count, at}
 WATCHERS = f"{PREFIX}watchers"  # hash: name -> JSON {at, leads, feeds}
+WATCHER_SILENT_AFTER = 20.0  # seconds until one is no longer counted; it tells every two
 FORGET_WATCHER_AFTER = 3_600.0  # seconds
 
 
@@ -134,7 +135,7 @@ class ReplicationSeen:
     # --- the watchers
 
     def watcher_alive(self, name: str, record: Mapping[str, Any]) -> None:
-        silent = [other for other, told in self.watchers().items() if record["at"] - told["at"] > FORGET_WATCHER_AFTER]
+        silent = [other for other, told in self._watchers().items() if record["at"] - told["at"] > FORGET_WATCHER_AFTER]
         with translated():
             if silent:
                 self._redis.hdel(WATCHERS, *silent)
@@ -144,8 +145,11 @@ class ReplicationSeen:
         with translated():
             self._redis.hdel(WATCHERS, name)
 
-    def watchers(self) -> dict[str, dict[str, Any]]:
-        """Name -> {at, leads, feeds: {node: since when, or null}}."""
+    def watchers(self, now: float) -> dict[str, dict[str, Any]]:
+        """Live ones: name -> {at, leads, feeds: {node: since when, or null}}."""
+        return {name: told for name, told in self._watchers().items() if now - told["at"] <= WATCHER_SILENT_AFTER}
+
+    def _watchers(self) -> dict[str, dict[str, Any]]:
         with translated():
             return {name: json.loads(raw) for name, raw in self._redis.hgetall(WATCHERS).items()}
 

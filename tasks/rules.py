@@ -35,10 +35,3 @@ def route_of(rules: Rules, database: str, narrowed: frozenset[str], nodes: int) 
     one_way = rule.direction is Direction.ONE_WAY or database in narrowed
     round_trip = rule.topology is Topology.RING and nodes > 2
     return Route(gathers=not one_way or round_trip, selector=rule.selector)
-
-
-def travels_on_change(rules: Rules, database: str, automatic: Mode) -> bool:
-    """Whether this (selected) database is brought in step by syncs of what changed. `automatic`: what auto came to at
-    the last reconcile."""
-    mode = rules.of(database).mode
-    return (automatic if mode is Mode.AUTO else mode) is Mode.ON_CHANGE

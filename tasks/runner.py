@@ -94,7 +94,9 @@ class Runner:
             log.warning("job will be tried again", error=str(error), delay=round(verdict.delay, 1))
             self._release(job, token, verdict.delay, failed=True)
         else:
-            self._finish(job, token, State.FAILED, error=_told(error, verdict.retryable, self._parts.settings.secrets))
+            self._finish(
+                job, token, State.FAILED, error=job_error(error, verdict.retryable, self._parts.settings.secrets)
+            )
 
     def _finish(
         self,
@@ -144,7 +146,8 @@ def _patiently(write: Callable[[], tuple[bool, Sequence[str]]]) -> tuple[bool, S
             time.sleep(0.5)
 
 
-def _told(error: Exception, retryable: bool, secrets: Sequence[str]) -> JobError:
+def job_error(error: Exception, retryable: bool, secrets: Sequence[str]) -> JobError:
+    """The error as it is stored and told: without credentials, and of a defect of ours no more than its class."""
     if not isinstance(error, ReplicationError):
         detail = f"a defect in NoteBook Replication: {type(error).__name__}; the worker's log has the details"
         return JobError("internal", detail, retryable)

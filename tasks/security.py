@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 
 from config.logs import get
-from tasks.rules import rules_of
 from tasks.wiring import Parts
 from worker.core.errors import LockedOut, ReplicationError, Unauthorized
 from worker.couch.cluster import Cluster
@@ -23,8 +22,7 @@ AT_ONCE = 4
 
 
 def run_security(parts: Parts, cluster: Cluster) -> None:
-    rules = rules_of(parts.settings)
-    names = [name for name in parts.seen.database_names() if rules.selected(name)]
+    names = [name for name in parts.seen.database_names() if parts.rules.selected(name)]
     known = set(names)
     if not names or not parts.settings.continuous_replication:
         return

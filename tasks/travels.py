@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from tasks.rules import rules_of, travels_on_change
+from config.settings import Settings
 from tasks.wiring import Parts
 from worker.core.names import OWN_DATABASE
-from worker.core.rules import Mode
+from worker.core.rules import Mode, Rules
+
+Wanted = Callable[[str], bool]
 
 
-def on_change_filter(parts: Parts) -> Callable[[str], bool] | None:
+def on_change_filter(parts: Parts) -> Wanted | None:
     """Which databases travel on change; None where that is not known yet, or none does."""
-    known = parts.replication.reconcile() if parts.settings.continuous_replication else None
-    if known is None:
+    return travelling(parts.settings, parts.rules, parts.replication.reconcile())
+
+
+def travelling(settings: Settings, rules: Rules, reconcile: Mapping[str, Any] | None) -> Wanted | None:
+    """The same, of a reconcile's record (tasks.replication_seen). Where nodes have no scheduler it is all of them:
+    rules cannot wish for links there."""
+    if reconcile is None or not settings.continuous_replication:
         return None
-    rules, automatic, canary = rules_of(parts.settings), Mode(known["automatic"]), parts.settings.canary_seconds > 0
-    schedulers = bool(known["schedulers"])
+    automatic, canary, schedulers = Mode(reconcile["automatic"]), settings.canary_seconds > 0, reconcile["schedulers"]
 
     def wanted(database: str) -> bool:
-        chosen = canary if database == OWN_DATABASE else rules.selected(database)
-        return chosen and (not schedulers or travels_on_change(rules, database, automatic))
+        if not (canary if database == OWN_DATABASE else rules.selected(database)):
+            return False
+        mode = rules.of(database).mode
+        return not schedulers or (automatic if mode is Mode.AUTO else mode) is Mode.ON_CHANGE
 
     return wanted

@@ -6,7 +6,6 @@ from typing import Any
 
 from tasks.jobs import Job
 from tasks.route import route_for
-from tasks.rules import rules_of
 from tasks.travels import on_change_filter
 from tasks.wiring import Parts
 from worker.core.rules import Direction
@@ -43,7 +42,7 @@ def abandon_verify(parts: Parts, cluster: Cluster, job: Job) -> list[str]:
 def settled_of(parts: Parts, cluster: Cluster, database: str, nodes: list[str] | None = None) -> Settled:
     """Tells whether what replicates this database by itself has carried all that was there when it was first asked: see
     worker.ops.verify. `nodes`: only between these."""
-    rules = rules_of(parts.settings)
+    rules = parts.rules
     on_change = on_change_filter(parts)
     if on_change is None or not rules.selected(database):
         return nothing_to_wait_for

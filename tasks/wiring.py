@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import redis
@@ -15,8 +16,10 @@ from tasks.observations import Observations
 from tasks.publish import Publisher
 from tasks.redis import WORKER_PATIENCE, connect
 from tasks.replication_seen import ReplicationSeen
+from tasks.rules import rules_of
 from tasks.store import JobStore
 from tasks.submit import Jobs
+from worker.core.rules import Rules
 
 NAME = "notebook-replication"
 
@@ -33,6 +36,11 @@ class Parts:
     lookup: Lookup
     replication: ReplicationSeen
     dirty: DirtySet
+
+    @functools.cached_property
+    def rules(self) -> Rules:
+        """Put together once: every sync of what changed asks them, and each compiles its globs."""
+        return rules_of(self.settings)
 
 
 def build(settings: Settings, *, patience: float = WORKER_PATIENCE) -> Parts:

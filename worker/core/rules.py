@@ -73,6 +73,9 @@ class Rules:
             return self.default
         return next((rule for rule in self.rules if rule.matches(database)), self.default)
 
+    def selector_of(self, database: str) -> Mapping[str, Any] | None:
+        return self.of(database).selector
+
     def selected(self, database: str) -> bool:
         """Whether this database is replicated. `_users` goes by `users` alone, not by the globs of include."""
         wanted = self.users if database == USERS else selected(database, self.include, self.exclude)

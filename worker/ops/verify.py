@@ -63,6 +63,7 @@ def verify(
     began = time.monotonic()
     panel = _look(cluster, database, control, nodes, route.selector)
     primary = None if route.gathers else cluster.names[0]
+    partly = primary is not None or route.selector is not None  # not everything travels
     repaired = Repaired() if repair else None
     result = VerifyResult(database, skipped=panel.skipped, repaired=repaired)
     digests = _digest(panel, result)
@@ -71,7 +72,7 @@ def verify(
         first = _narrow(panel, portion)
         sure = not first or wait.until_settled()
         found = panel.second_look(first, "confirm")
-        if primary is not None or route.selector is not None:
+        if partly:
             carried = _carried(panel, found, primary)
             result.not_carried += len(found) - len(carried)
             found = carried
@@ -81,7 +82,7 @@ def verify(
         reasons: Reasons = {}
         if repaired is not None and found:
             left, reasons = repair_documents(panel, found, primary)
-            if primary is not None or route.selector is not None:
+            if partly:
                 left = _carried(panel, left, primary)
             repaired.add([key for key in found if key not in left])
             found = left

@@ -65,7 +65,7 @@ def start(world: World, cluster: Cluster) -> Iterator[Start]:
 
 def feeds(world: World) -> dict[str, float | None]:
     """Of the watcher that leads."""
-    return next((entry["feeds"] for entry in world.replication.watchers().values() if entry["leads"]), {})
+    return next((entry["feeds"] for entry in world.replication.watchers(time.time()).values() if entry["leads"]), {})
 
 
 def listening(world: World, *names: str) -> bool:
@@ -199,7 +199,9 @@ def test_nodes_without_a_feed_are_left_to_the_pass(
     world.settings = settings(on_change_debounce_ms=0)
     start()
 
-    assert wait_until(lambda: any(entry["leads"] for entry in world.replication.watchers().values()), DEADLINE)
+    assert wait_until(
+        lambda: any(entry["leads"] for entry in world.replication.watchers(time.time()).values()), DEADLINE
+    )
     assert not listens(couch)
     world.dirty.mark(["pdfs"], time.time())
     assert hears_of(world, "pdfs")
@@ -227,7 +229,7 @@ def test_one_leads_and_the_others_wait(world: World, couch: FakeCouch, feeding: 
     other = Leader(world.redis, "watcher", "another process")
     assert other.take()
     start()
-    assert wait_until(lambda: len(world.replication.watchers()) == 1, DEADLINE)
+    assert wait_until(lambda: len(world.replication.watchers(time.time())) == 1, DEADLINE)
     write(couch, "b", "pdfs")
     world.dirty.mark(["pdfs"], time.time() - 1)
 
@@ -249,7 +251,7 @@ def test_who_ends_lets_the_next_one_lead_at_once(
 
     next_one = Leader(world.redis, "watcher", "another process")
     assert wait_until(next_one.take, DEADLINE)
-    assert wait_until(lambda: world.replication.watchers() == {}, DEADLINE)
+    assert wait_until(lambda: world.replication.watchers(time.time()) == {}, DEADLINE)
 
 
 def test_who_lost_the_lead_marks_nothing_any_more(
