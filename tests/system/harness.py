@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -36,6 +36,7 @@ from tests.system.proxy import Proxy
 
 DEADLINE = 30.0  # seconds; generous, because the machine may be busy: what is promised faster is asserted faster
 EVERY = 0.05
+PLANNERS = {"control", "watcher"}  # the processes that make up what is to be done
 ENDED = {"succeeded", "failed", "cancelled"}
 QUICK = {
     "HEALTH_INTERVAL": "1",
@@ -179,6 +180,7 @@ class System:
         }
         self.api = Api(f"http://{LOOPBACK}:{self.port}", self.settings.get("API_TOKENS", "").partition(",")[0] or None)
         self._parts: Parts | None = None
+        self._held = ExitStack()
 
     def _node_settings(self) -> dict[str, str]:
         return _written([self._node_url(name) for name in self.nodes])
@@ -194,11 +196,28 @@ class System:
     def __enter__(self) -> Self:
         System.live.append(self)
         try:
+            self._hold_others()
             self.redis.start()
         except BaseException:
             self.close()
             raise
         return self
+
+    def _hold_others(self) -> None:
+        """One control plane for a set of nodes: of two that reconcile, each would take the other's links away. So those
+        that run over the same nodes stand still while this one does."""
+        mine = {node.url for node in self.nodes.values()}
+        for other in System.live:
+            shared = mine & {node.url for node in other.nodes.values()}
+            if other is self or not (shared and self._reconciles and other._reconciles):
+                continue
+            for process in other.processes.values():
+                if process.name.split("-")[0] in PLANNERS:
+                    self._held.enter_context(hung(process))
+
+    @property
+    def _reconciles(self) -> bool:
+        return self.settings.get("CONTINUOUS_REPLICATION") != "false"
 
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is not None:
@@ -275,6 +294,7 @@ class System:
     def close(self) -> None:
         """End everything at once. What is tested about an orderly end is tested elsewhere."""
         left = [process.name for process in self.processes.values() if not _ended(process)]
+        self._held.close()
         self.redis.process.kill()
         self.redis.stop()
         for proxy in (*self.doors.values(), *self.peer_roads.values()):
