@@ -18,6 +18,7 @@ from tasks.redis import translated
 from worker.core.health import NodeState
 
 PREFIX = "nbr:seen:"
+STANDINGS = f"{PREFIX}standings"  # hash: node -> JSON of its standing
 DATABASES = f"{PREFIX}databases"  # hash: name -> JSON list of the nodes that have it
 LOOK_WAIT = 0.5  # seconds
 FORGET_WORKER_AFTER = 3_600.0  # seconds
@@ -48,6 +49,25 @@ class Observations:
         with translated():
             raw = self._redis.get(f"{PREFIX}sweep")
         return json.loads(raw) if raw else None
+
+    def save_standings(self, standings: Mapping[str, Mapping[str, Any]]) -> None:
+        """Node -> {state, reason, lag, way, way_reason, observed_at}: what proxies ask for, every second and of each
+        node. `way`: see worker.core.routing."""
+        with translated():
+            pipeline = self._redis.pipeline()
+            pipeline.delete(STANDINGS)
+            if standings:
+                pipeline.hset(STANDINGS, mapping={name: json.dumps(said) for name, said in standings.items()})
+            pipeline.execute()
+
+    def standing(self, node: str) -> dict[str, Any] | None:
+        with translated():
+            raw = self._redis.hget(STANDINGS, node)
+        return json.loads(raw) if raw else None
+
+    def standings(self) -> dict[str, dict[str, Any]]:
+        with translated():
+            return {name: json.loads(raw) for name, raw in self._redis.hgetall(STANDINGS).items()}
 
     def healthy(self, names: Iterable[str]) -> list[str] | None:
         """Those of these nodes that the last sweep called healthy; None before the first."""
