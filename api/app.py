@@ -34,10 +34,12 @@ def create_app(
     seen: Observations,
     lookup: Lookup,
     replication_seen: ReplicationSeen,
+    soon: Callable[[str], None],
     *,
     clock: Callable[[], float] = time.time,
     keep_alive_seconds: float = KEEP_ALIVE,
 ) -> Flask:
+    """`soon(task)` has the control process run one of its scheduled tasks now."""
     app = Flask("api", static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.api_max_body_bytes
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # no cross-origin callers, so nothing to tell them
@@ -55,6 +57,7 @@ def create_app(
             seen=seen,
             lookup=lookup,
             replication=replication_seen,
+            soon=soon,
             slots=context.Slots(settings.api_threads),
             clock=clock,
             shown_settings=observed.shown_settings(settings),

@@ -21,9 +21,11 @@ from flask import Flask, g, request
 from api.errors import Problem
 from config.settings import Settings
 
-# answered to anybody: health with less in the answer, and the documentation, which a browser cannot send a token
-# for and which says nothing about this installation
-OPEN_ENDPOINTS = frozenset({"health.look", "docs.index", "docs.document", "docs.page", "docs.start", "docs.vendored"})
+# answered to anybody: health and readiness with less in the answer, and the documentation, which a browser cannot send
+# a token for and which says nothing about this installation
+OPEN_ENDPOINTS = frozenset(
+    {"health.look", "nodes.ready", "docs.index", "docs.document", "docs.page", "docs.start", "docs.vendored"}
+)
 CHALLENGE = 'Bearer realm="notebook-replication"'
 _NETLOC = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:@/\[\]]+))(?::[0-9]*)?")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

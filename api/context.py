@@ -44,6 +44,7 @@ class Context:
     seen: Observations
     lookup: Lookup
     replication: ReplicationSeen
+    soon: Callable[[str], None]
     slots: Slots
     clock: Callable[[], float]
     shown_settings: Mapping[str, Any]

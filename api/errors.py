@@ -8,7 +8,7 @@ without a word of what was inside.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flask import Flask, Response, request
@@ -32,6 +32,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "not-found": (404, "There is nothing at this address"),
     "unknown-job": (404, "There is no such job"),
     "unknown-database": (404, "There is no such database"),
+    "unknown-node": (404, "There is no such node"),
     "method-not-allowed": (405, "This address does not take this method"),
     "being-made": (409, "An equal request is just being taken"),
     "job-ended": (409, "The job is over"),
@@ -75,6 +76,10 @@ def invalid(errors: list[dict[str, str]]) -> Problem:
 
 def unknown_job(job_id: str) -> Problem:
     return Problem("unknown-job", f"there is no job {job_id!r}: it never was, or its result has been forgotten")
+
+
+def unknown_node(name: str, known: Sequence[str]) -> Problem:
+    return Problem("unknown-node", f"there is no node {name!r}: the nodes are {', '.join(known)}", known=list(known))
 
 
 def _store_unavailable(error: StoreUnavailable) -> Problem:

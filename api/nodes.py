@@ -1,17 +1,34 @@
-"""/api/nodes: every node, as the last sweep saw it."""
+"""/api/nodes: every node as the last sweep saw it, whether clients may go there, and what a person can do with it."""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from api import observed, reading
+from api import auth, observed, reading
 from api.answers import answer
 from api.context import context
+from api.errors import unknown_node
 from api.openapi import Answer, Operation, operation
-from api.schemas import NodesBody, NoQuery
+from api.readiness import why_not_ready
+from api.schemas import (
+    MaintenanceBody,
+    MaintenanceRequest,
+    NodesBody,
+    NoQuery,
+    ReadyBody,
+    ReadyQuery,
+    ReadyShort,
+    RejoinRequest,
+    SubmittedJobBody,
+)
 from api.status import Status
+from api.submitting import submit
+from tasks.rejoining import rejoin_request
+from worker.core.health import NodeState
 
 blueprint = Blueprint("nodes", __name__, url_prefix="/api/nodes")
+_PATH = {"name": "The node's name, as in REPLICATION_NODES."}
+_READY = ReadyBody | ReadyShort
 
 
 @blueprint.get("")
@@ -24,4 +41,78 @@ def all_nodes() -> Response:
     sweep = seen.sweep()
     lag = Status(settings, seen, context().replication).lag()
     nodes = observed.nodes(settings, sweep, lag)
-    return answer(NodesBody(observed_at=(sweep or {}).get("observed_at"), nodes=nodes))
+    return answer(NodesBody(observed_at=(sweep or {}).get("observed_at"), primary=seen.primary(), nodes=nodes))
+
+
+@blueprint.get("/<name>/ready")
+@operation(
+    Operation(
+        "Whether clients may be sent to the node: for proxies, as often as they like.",
+        {200: Answer("They may.", _READY), 503: Answer("They may not; the body says why.", _READY)},
+        (404,),
+        query=ReadyQuery,
+        path=_PATH,
+        open=True,
+    )
+)
+def ready(name: str) -> Response:
+    asked = reading.query(ReadyQuery)
+    _require(name)
+    parts = context()
+    standing = parts.seen.standing(name)
+    why = why_not_ready(standing, parts.settings, parts.clock(), asked.max_lag, asked.max_age)
+    status = 200 if why is None else 503
+    if auth.caller() is None:
+        return answer(ReadyShort(ready=why is None), status)
+    known = standing or {"state": NodeState.UNKNOWN.value}
+    return answer(
+        ReadyBody(
+            ready=why is None,
+            node=name,
+            state=NodeState(known["state"]),
+            reason=why,
+            lag=known.get("lag"),
+            observed_at=known.get("observed_at"),
+        ),
+        status,
+    )
+
+
+@blueprint.post("/<name>/rejoin")
+@operation(
+    Operation(
+        "Bring a node up to date with all others, and let it in again.",
+        {202: Answer("The job.", SubmittedJobBody, ("Location", "Retry-After", "Preference-Applied")),
+         200: Answer("The job has ended in time.", SubmittedJobBody, ("Preference-Applied",))},
+        (404, 409, 503), body=RejoinRequest, headers=("Idempotency-Key", "Prefer"), path=_PATH)
+)  # fmt: skip
+def rejoin(name: str) -> Response:
+    asked = reading.optional_body(RejoinRequest)
+    _require(name)
+    return submit(rejoin_request(name, asked=True), asked.wait)
+
+
+@blueprint.post("/<name>/maintenance")
+@operation(
+    Operation(
+        "Take a node out, so that no client is sent there, or let it in again. Replication goes on.",
+        {200: Answer("It counts from now on.", MaintenanceBody)},
+        (404, 503),
+        body=MaintenanceRequest,
+        path=_PATH,
+    )
+)
+def maintenance(name: str) -> Response:
+    asked = reading.body(MaintenanceRequest)
+    _require(name)
+    parts = context()
+    now = parts.clock()
+    parts.seen.take_out(name, asked.on, now, asked.reason)
+    parts.soon("sweep")
+    return answer(MaintenanceBody(node=name, on=asked.on, reason=asked.reason, since=now))
+
+
+def _require(name: str) -> None:
+    known = [node.name for node in context().settings.nodes]
+    if name not in known:
+        raise unknown_node(name, known)

@@ -46,6 +46,11 @@ def body(model: type[_Model]) -> _Model:
     return _validated(model, value)
 
 
+def optional_body(model: type[_Model]) -> _Model:
+    """The same, where a request without any body means the defaults."""
+    return body(model) if request.content_length or request.mimetype else model()
+
+
 def query(model: type[_Model]) -> _Model:
     """The query parameters as `model`. Raises Problem 422."""
     if not request.query_string:

@@ -275,8 +275,49 @@ class NodeBody(NodeVerdict):
     observed_at: Time | None = None
 
 
+class ReadyQuery(_In):
+    model_config = ConfigDict(strict=False)  # a query has only strings
+
+    max_lag: int | None = Field(None, ge=0, description="Most changes by which it may lag; unknown lag is too much.")
+    max_age: float | None = Field(
+        None, gt=0, le=86_400, description="Most seconds since it was seen; else three intervals of the sweep."
+    )
+
+
+class MaintenanceRequest(_In):
+    on: bool = Field(description="`true` takes the node out: no client is sent there. `false` lets it in again.")
+    reason: str | None = Field(None, min_length=1, max_length=200, description="Why, for those who look at it later.")
+
+
+class RejoinRequest(_In):
+    wait: Wait = False
+
+
+class ReadyBody(_Out):
+    ready: bool
+    node: str
+    state: NodeState
+    reason: str | None = Field(None, description="Why it is not ready.")
+    lag: int | None = Field(None, description="Changes of other nodes that it has not confirmed; null is unknown.")
+    observed_at: Time | None = None
+
+
+class ReadyShort(_Out):
+    """All that a caller without a token is told."""
+
+    ready: bool
+
+
+class MaintenanceBody(_Out):
+    node: str
+    on: bool
+    reason: str | None
+    since: Time
+
+
 class NodesBody(_Out):
     observed_at: Time | None = Field(description="When the last sweep was; null before the first.")
+    primary: str | None = Field(None, description="The node that acts as the primary now.")
     nodes: list[NodeBody]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from api.schemas import LinkBody
 from config.settings import Settings
+from tasks.lags import node_lags
 from tasks.observations import Observations
 from tasks.replication_seen import ReplicationSeen
 from tasks.rules import route_of, rules_of
@@ -54,24 +55,8 @@ class Status:
 
     def lag(self) -> dict[str, int | None]:
         """Node -> changes of other nodes that it has not confirmed; None where that of a database is not known."""
-        summary = self._replication.links_summary()
-        if summary is None and not self._pass:
-            return {}
         names = [node.name for node in self._settings.nodes]
-        # without links nothing lags by them; before the first look at them nothing is known
-        known = dict.fromkeys(names, 0) | dict(summary["lag"]) if summary else dict.fromkeys(names)
-        away = set(self._pass.get("unseen", []))
-        return {name: None if name in away else _sum(known.get(name), self._behind(name)) for name in names}
-
-    def _behind(self, name: str) -> int | None:
-        """Of all databases that travel on change."""
-        total: int | None = 0
-        for database, nodes in self._pass.get("changed", {}).items():
-            measured = self._pass["lag"].get(database, {})
-            for source in nodes:
-                if source != name and name in nodes:
-                    total = _sum(total, measured.get(source))
-        return total
+        return node_lags(names, self._replication.links_summary(), self._pass or None)
 
     def _on_change_rows(self, database: str, synced: Known | None) -> list[LinkBody]:
         nodes = self._seen.database_nodes(database)
@@ -114,7 +99,3 @@ class Status:
 
 def _none(database: str) -> bool:
     return False
-
-
-def _sum(one: int | None, other: int | None) -> int | None:
-    return None if one is None or other is None else one + other

@@ -173,6 +173,13 @@ class Settings(BaseModel):
     health_failures: int = Field(3, ge=1, description="Failed sweeps in a row before a node is called down.")
     health_successes: int = Field(2, ge=1, description="Good sweeps in a row before it is called healthy again.")
 
+    ready_max_lag: int = Field(
+        1_000,
+        ge=0,
+        description="Changes by which a healthy node may lag and still be sent clients, and act as the primary, while "
+        "a better one is there.",
+    )
+
     # --- Flower and logs
     flower_host: str = Field("127.0.0.1", description="Address Flower listens on.")
     flower_port: int = Field(5555, ge=0, le=65_535, description="Port Flower listens on.")

@@ -15,11 +15,14 @@ from celery import Celery, signals
 
 from config.celery import CONTROL_QUEUE
 from config.logs import configure, get
-from tasks import canary, health, links, on_change, reconcile, replication, security
+from tasks import canary, health, links, on_change, reconcile, security
 from tasks.locks import alone, ask_again, asked_again, take_slot
+from tasks.look import run_look
+from tasks.reap import run_reap
 from tasks.redis import StoreUnavailable
 from tasks.runner import Runner
 from tasks.wiring import Parts
+from tasks.works import WORKS
 from worker.core.redact import scrub
 from worker.couch.cluster import Cluster
 
@@ -31,12 +34,12 @@ def register(parts: Parts, cluster: Cluster) -> Celery:
     """Add the tasks to the Celery app, and return it. For processes that run tasks."""
     app = parts.celery
     stopping = threading.Event()
-    runner = Runner(parts, cluster, replication.WORKS, stopping)
-    for kind in replication.WORKS:
+    runner = Runner(parts, cluster, WORKS, stopping)
+    for kind in WORKS:
         app.task(name=kind.value, shared=False)(_job_task(runner))
 
     def look(database: str, box: str) -> None:
-        health.run_look(parts, cluster, database, box)
+        run_look(parts, cluster, database, box)
 
     def change(database: str, token: str) -> None:
         try:
@@ -49,7 +52,7 @@ def register(parts: Parts, cluster: Cluster) -> Celery:
     app.task(name="on-change", shared=False)(change)
     bodies: dict[str, Callable[[], None]] = {
         "sweep": lambda: health.run_sweep(parts, cluster),
-        "reap": lambda: health.run_reap(parts),
+        "reap": lambda: run_reap(parts),
         "reconcile": lambda: reconcile.run_reconcile(parts, cluster),
         "links": lambda: links.run_links(parts, cluster),
         "drift": lambda: on_change.run_pass(parts, cluster),
@@ -59,7 +62,7 @@ def register(parts: Parts, cluster: Cluster) -> Celery:
     for name, body in bodies.items():
         _scheduled(app, parts, name, body)
 
-    for name in ("reconcile", "drift"):
+    for name in ("reconcile", "drift", "sweep"):
         app.task(name=f"{name}-now", shared=False)(_now(parts, name, bodies[name]))
     _live(app, parts, cluster, stopping)
     return app

@@ -14,7 +14,7 @@ LONGEST_WAIT = 150.0
 
 
 def run_canary(parts: Parts, cluster: Cluster) -> None:
-    names = parts.seen.healthy(cluster.names) or []
+    names = parts.seen.answering(cluster.names) or []
     if len(names) < 2 or parts.replication.reconcile() is None:
         return
     # where only the periodic pass carries changes, a write waits for its turn

@@ -1,91 +1,135 @@
-"""The bodies of the scheduled looks: the sweep, one database for the API, and the reaper."""
+"""The sweep: look at all nodes, judge them by their history, keep and tell what was found.
+
+A node that fails, or that answers again, is looked at again within seconds, as long as the next sweep is not due: one
+bad look is no verdict, and three at the usual interval would take half a minute.
+"""
 
 from __future__ import annotations
 
-import queue
 import time
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from config.logs import get
-from tasks.jobs import Kind
+from tasks import judging
+from tasks.lags import node_lags, seen_at
 from tasks.locks import alone
+from tasks.rejoining import ask_for_rejoins
 from tasks.wiring import Parts
-from worker.core.health import Bounds, ClusterState, NodeState, Verdict, judge
+from worker.core.health import ClusterState, NodeState, Verdict
 from worker.core.health import cluster as cluster_state
-from worker.core.model import DatabaseInfo
 from worker.core.names import OWN_DATABASE
+from worker.core.routing import Standing, acting_primary, routes
 from worker.core.rules import USERS
 from worker.couch.cluster import Cluster
-from worker.couch.database import Database
-from worker.ops.parallel import start
 from worker.ops.sweep import NodeSeen, sweep
 
 log = get(__name__)
-LOOK_PATIENCE = 1.5  # seconds; the API waits for two
-LOST_AFTER = 10.0  # seconds after which a job nobody claimed is put on the queue again, where that is empty
-LOST_AFTER_BEHIND_OTHERS = 60.0  # the same where messages wait: its own is most likely one of them
+LOOK_AGAIN = 2.0  # seconds until a node whose state is in doubt is looked at again
+
+Record = dict[str, Any]
 
 
-def run_sweep(parts: Parts, cluster: Cluster) -> None:
-    """Look at all nodes, judge them by their history, and keep what was seen."""
-    seen = sweep(cluster, parts.settings.health_timeout)
-    now = time.time()
-    earlier = parts.seen.sweep() or {}
-    verdicts = _verdicts(parts, earlier, seen, now)
-    links = parts.replication.links_summary() or {}
-    record = {
-        "observed_at": now,
-        "cluster": _cluster(verdicts, links.get("broken", 0)).value,
-        "nodes": [_node(cluster, verdicts[name], node, now) for name, node in seen.items()],
-    }
-    databases = _databases(seen, users=parts.settings.replicate_users)
-    parts.seen.save_sweep(record, databases)
-    if databases is not None and all(node.databases is not None for node in seen.values()):
-        gone = parts.seen.synced_names() - databases.keys()
-        # a sweep does not list system databases, nor ours
-        parts.seen.forget_syncs(name for name in gone if not name.startswith("_") and name != OWN_DATABASE)
+def run_sweep(parts: Parts, cluster: Cluster, wait: Callable[[float], None] = time.sleep) -> None:
+    """One sweep, and more looks at the nodes whose state is in doubt, until the next sweep is due."""
+    settings = parts.settings
+    over = time.monotonic() + settings.health_interval - 1.0
+    doubtful = look_once(parts, cluster)
+    while doubtful and time.monotonic() + LOOK_AGAIN + settings.health_timeout < over:
+        wait(LOOK_AGAIN)
+        doubtful = look_once(parts, cluster, doubtful)
 
 
 def sweep_now(parts: Parts, cluster: Cluster) -> None:
     """A sweep beside the schedule, unless one is under way: two at once would count one failure twice."""
     with alone(parts.redis, "sweep") as mine:
         if mine:
-            run_sweep(parts, cluster)
+            look_once(parts, cluster)
 
 
-def _verdicts(parts: Parts, earlier: dict[str, Any], seen: dict[str, NodeSeen], now: float) -> dict[str, Verdict]:
-    bounds = Bounds(parts.settings.health_failures, parts.settings.health_successes)
-    before = {node["name"]: node for node in earlier.get("nodes", [])}
-    verdicts = {}
-    for name, node in seen.items():
-        was = before.get(name)
-        known = (
-            Verdict(name, NodeState(was["state"]), was["since"], was["reason"], was["failures"], was["successes"])
-            if was
-            else None
-        )
-        verdicts[name] = judge(known, node.look, now, bounds)
-        if known is None or known.state is not verdicts[name].state:
-            tell = log.info if verdicts[name].state is NodeState.HEALTHY else log.warning
-            tell("node state", node=name, state=verdicts[name].state.value, reason=verdicts[name].reason)
-    return verdicts
+def look_once(parts: Parts, cluster: Cluster, names: Collection[str] | None = None) -> list[str]:
+    """Look at these nodes (None: all), and judge them. Returns those whose state is in doubt."""
+    seen = sweep(cluster if names is None else cluster.only(names), parts.settings.health_timeout)
+    looks = {name: node.look for name, node in seen.items()}
+    now = time.time()
+    earlier = parts.seen.sweep() or {}
+    before = {node["name"]: node for node in earlier.get("nodes", []) if node["name"] in cluster.names}
+    known = judging.register_of(parts, cluster, looks)
+    remembered = {name: judging.read(node) for name, node in before.items()}
+    verdicts, register = judging.judged(parts, looks, remembered, known, now)
+    nodes = {**before, **{name: _node(cluster, verdicts[name], node, now) for name, node in seen.items()}}
+    record = {
+        "observed_at": now if names is None else earlier.get("observed_at", now),
+        "cluster": _cluster(nodes, (parts.replication.links_summary() or {}).get("broken", 0)).value,
+        "nodes": [nodes[name] for name in cluster.names if name in nodes],
+    }
+    databases = _databases(seen, users=parts.settings.replicate_users) if names is None else None
+    parts.seen.save_sweep(record, databases)
+    _stand(parts, record, cluster)
+    _tell(remembered, verdicts)
+    judging.spread(parts, cluster, register, looks)
+    if databases is not None and all(node.databases is not None for node in seen.values()):
+        _forget(parts, databases)
+    ask_for_rejoins(parts, verdicts, now)
+    return [name for name, verdict in verdicts.items() if _in_doubt(verdict)]
 
 
-def _cluster(verdicts: dict[str, Verdict], broken: int) -> ClusterState:
+def _in_doubt(verdict: Verdict) -> bool:
+    return verdict.state is NodeState.SUSPECT or (verdict.down and verdict.successes > 0)
+
+
+def _stand(parts: Parts, record: Mapping[str, Any], cluster: Cluster) -> None:
+    """Where clients may go, and who acts as the primary: from all that is known of all nodes."""
+    summary, found = parts.replication.links_summary(), parts.seen.last_pass()
+    lags = node_lags(cluster.names, summary, found)
+    nodes = {node["name"]: node for node in record["nodes"]}
+    standings = {
+        name: Standing(NodeState(node["state"]), node["reason"], lags.get(name)) for name, node in nodes.items()
+    }
+    max_lag = parts.settings.ready_max_lag
+    ways = routes(standings, max_lag)
+    parts.seen.save_standings(
+        {
+            name: {
+                "state": standing.state.value,
+                "reason": standing.reason,
+                "lag": standing.lag,
+                "lag_observed_at": seen_at(summary, found),
+                "way": ways[name].way.value,
+                "way_reason": ways[name].reason,
+                "observed_at": nodes[name]["observed_at"],
+            }
+            for name, standing in standings.items()
+        }
+    )
+    acting = parts.seen.primary()
+    now_acting = acting_primary(cluster.names, standings, acting, max_lag)
+    if now_acting is not None and now_acting != acting:
+        parts.seen.save_primary(now_acting)
+        if acting is not None:
+            log.warning("acting primary", node=now_acting, before=acting)
+
+
+def _tell(before: Mapping[str, Verdict], verdicts: Mapping[str, Verdict]) -> None:
+    for name, verdict in verdicts.items():
+        if name not in before or before[name].state is not verdict.state:
+            tell = log.info if verdict.state is NodeState.HEALTHY else log.warning
+            tell("node state", node=name, state=verdict.state.value, reason=verdict.reason)
+
+
+def _cluster(nodes: Mapping[str, Record], broken: int) -> ClusterState:
     """Of the nodes, and where all of them are well of the links between them."""
-    state = cluster_state(verdict.state for verdict in verdicts.values())
+    state = cluster_state(NodeState(node["state"]) for node in nodes.values())
     return ClusterState.DEGRADED if broken and state is ClusterState.HEALTHY else state
 
 
-def _node(cluster: Cluster, verdict: Verdict, node: NodeSeen, now: float) -> dict[str, Any]:
+def _node(cluster: Cluster, verdict: Verdict, node: NodeSeen, now: float) -> Record:
+    words = judging.told(verdict)
     return {
         "name": verdict.node,
         "url": cluster[verdict.node].node.url,
-        "state": verdict.state.value,
-        "since": verdict.since,
-        "reason": verdict.reason or "; ".join(node.errors) or None,
-        "failures": verdict.failures,
-        "successes": verdict.successes,
+        **words,
+        "reason": words["reason"] or "; ".join(node.errors) or None,
         "latency_ms": node.look.latency_ms,
         "version": node.look.version,
         "uuid": node.look.uuid,
@@ -94,7 +138,7 @@ def _node(cluster: Cluster, verdict: Verdict, node: NodeSeen, now: float) -> dic
     }
 
 
-def _databases(seen: dict[str, NodeSeen], *, users: bool) -> dict[str, list[str]] | None:
+def _databases(seen: Mapping[str, NodeSeen], *, users: bool) -> dict[str, list[str]] | None:
     if all(node.databases is None for node in seen.values()):
         return None
     found: dict[str, list[str]] = {}
@@ -106,36 +150,8 @@ def _databases(seen: dict[str, NodeSeen], *, users: bool) -> dict[str, list[str]
     return found
 
 
-def run_look(parts: Parts, cluster: Cluster, database: str, box: str) -> None:
-    """Which nodes have this database now? For the API, which waits for the answer."""
-
-    def ask(name: str) -> DatabaseInfo | None:
-        cluster[name].capabilities()  # which remembers a refused password, and does not send it again
-        return Database(cluster[name], database).info(tries=1, read_timeout=1.0)
-
-    outcomes = start(cluster.names, ask)
-    unreached = set(cluster.names)
-    found: list[str] = []
-    pending, until = len(unreached), time.monotonic() + LOOK_PATIENCE
-    # the first that has it is answer enough, and a node that hangs must not make the API wait in vain
-    while pending and not found and (left := until - time.monotonic()) > 0:
-        try:
-            outcome = outcomes.get(timeout=left)
-        except queue.Empty:
-            break
-        pending -= 1
-        if outcome.error is None and outcome.defect is None:
-            unreached.discard(outcome.key)
-            found += [outcome.key] if outcome.value is not None else []
-    parts.seen.answer_look(box, database, found, sorted(unreached))
-
-
-def run_reap(parts: Parts) -> None:
-    """Put lost work back on the queue, and forget what is past its time."""
-    depths = {kind: parts.publisher.depth(kind.value) for kind in Kind}
-    bounds = {kind: LOST_AFTER_BEHIND_OTHERS if depth else LOST_AFTER for kind, depth in depths.items()}
-    ids = parts.store.reap(time.time(), bounds)
-    if ids:
-        log.info("jobs put on the queue again", count=len(ids))
-    parts.jobs.wake(ids)
-    parts.seen.tick(time.time())
+def _forget(parts: Parts, databases: Mapping[str, list[str]]) -> None:
+    """What was noted of databases that no node has any more."""
+    gone = parts.seen.synced_names() - databases.keys()
+    # a sweep does not list system databases, nor ours
+    parts.seen.forget_syncs(name for name in gone if not name.startswith("_") and name != OWN_DATABASE)

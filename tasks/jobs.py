@@ -18,6 +18,7 @@ class Kind(StrEnum):
     SYNC = "sync"
     SETUP = "setup"
     VERIFY = "verify"
+    REJOIN = "rejoin"
 
 
 class State(StrEnum):
@@ -78,11 +79,17 @@ class Request:
     def lock(self) -> str:
         if self.kind is Kind.VERIFY:
             return f"verify:{self.database}"  # beside a sync of the same database, never beside another verify
+        if self.kind is Kind.REJOIN:
+            return f"rejoin:{self.params['node']}"
         return f"database:{self.database}" if self.kind is Kind.SYNC else self.kind.value
 
     @property
     def dedupe(self) -> str:
-        return f"sync:{self.database}" if self.kind is Kind.SYNC else f"{self.kind.value}:{fingerprint(self.params)}"
+        if self.kind is Kind.SYNC:
+            return f"sync:{self.database}"
+        # whoever asks for it: the same is done
+        wanted = {"node": self.params["node"]} if self.kind is Kind.REJOIN else self.params
+        return f"{self.kind.value}:{fingerprint(wanted)}"
 
     @property
     def breadth(self) -> int:

@@ -9,7 +9,6 @@ from typing import Any
 
 from config.logs import get
 from tasks.wiring import Parts
-from worker.core.health import NodeState
 from worker.core.lag import BROKEN, Ends, Kicks, LinkLook, LinkState, LinkStatus, forgiven, judge, summarise, to_kick
 from worker.core.model import Link
 from worker.core.remedies import End, Trouble, trouble
@@ -20,11 +19,10 @@ log = get(__name__)
 
 
 def run_links(parts: Parts, cluster: Cluster) -> None:
-    sweep = parts.seen.sweep()
-    if sweep is None:
+    answering = parts.seen.answering(cluster.names)
+    if answering is None:
         return
-    up = {node["name"]: node["state"] == NodeState.HEALTHY for node in sweep["nodes"] if node["name"] in cluster.names}
-    answering = [name for name, healthy in up.items() if healthy]
+    up = {name: name in answering for name in cluster.names}
     earlier = {link: status for links in parts.replication.all_links().values() for link, status in map(_read, links)}
     looks = look_at_links(cluster, answering, earlier, parts.settings.couchdb_timeout, parts.rules.selector_of)
     now = time.time()

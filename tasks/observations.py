@@ -16,9 +16,12 @@ import redis
 
 from tasks.redis import translated
 from worker.core.health import NodeState
+from worker.core.register import Register, as_json, from_json
+from worker.core.routing import Way
 
 PREFIX = "nbr:seen:"
 STANDINGS = f"{PREFIX}standings"  # hash: node -> JSON of its standing
+MAINTENANCE = f"{PREFIX}maintenance"  # hash: node -> JSON {on, at, reason}
 DATABASES = f"{PREFIX}databases"  # hash: name -> JSON list of the nodes that have it
 LOOK_WAIT = 0.5  # seconds
 FORGET_WORKER_AFTER = 3_600.0  # seconds
@@ -50,6 +53,53 @@ class Observations:
             raw = self._redis.get(f"{PREFIX}sweep")
         return json.loads(raw) if raw else None
 
+    def register(self) -> Register | None:
+        """What is remembered of the nodes; None where nothing is (the first start, or Redis was lost)."""
+        with translated():
+            raw = self._redis.get(f"{PREFIX}register")
+        return from_json(json.loads(raw)) if raw else None
+
+    def save_register(self, register: Register) -> None:
+        with translated():
+            self._redis.set(f"{PREFIX}register", json.dumps(as_json(register)))
+
+    def register_copies(self) -> dict[str, str]:
+        """Node -> digest of the register that it has a copy of."""
+        with translated():
+            return dict(self._redis.hgetall(f"{PREFIX}register-copies"))
+
+    def save_register_copies(self, digests: Mapping[str, str]) -> None:
+        if digests:
+            with translated():
+                self._redis.hset(f"{PREFIX}register-copies", mapping=dict(digests))
+
+    def pay(self, node: str, debt: int) -> None:
+        """Its data is what it should be: the debt of this number (worker.core.health) is paid."""
+        with translated():
+            self._redis.hset(f"{PREFIX}paid", node, debt)
+
+    def paid_debts(self) -> dict[str, int]:
+        with translated():
+            return {name: int(number) for name, number in self._redis.hgetall(f"{PREFIX}paid").items()}
+
+    def save_rejoin(self, node: str, record: Mapping[str, Any]) -> None:
+        """How it goes with bringing a node up to date: {debt, tries, at, note}."""
+        with translated():
+            self._redis.hset(f"{PREFIX}rejoins", node, json.dumps(record))
+
+    def rejoins(self) -> dict[str, dict[str, Any]]:
+        with translated():
+            return {name: json.loads(raw) for name, raw in self._redis.hgetall(f"{PREFIX}rejoins").items()}
+
+    def primary(self) -> str | None:
+        """The node that acts as the primary; None before the first sweep."""
+        with translated():
+            return self._redis.get(f"{PREFIX}primary")  # type: ignore[no-any-return]
+
+    def save_primary(self, node: str) -> None:
+        with translated():
+            self._redis.set(f"{PREFIX}primary", node)
+
     def save_standings(self, standings: Mapping[str, Mapping[str, Any]]) -> None:
         """Node -> {state, reason, lag, way, way_reason, observed_at}: what proxies ask for, every second and of each
         node. `way`: see worker.core.routing."""
@@ -62,19 +112,30 @@ class Observations:
 
     def standing(self, node: str) -> dict[str, Any] | None:
         with translated():
-            raw = self._redis.hget(STANDINGS, node)
-        return json.loads(raw) if raw else None
+            said, taken_out = self._redis.pipeline().hget(STANDINGS, node).hget(MAINTENANCE, node).execute()
+        return _standing(said, taken_out) if said else None
 
     def standings(self) -> dict[str, dict[str, Any]]:
         with translated():
-            return {name: json.loads(raw) for name, raw in self._redis.hgetall(STANDINGS).items()}
+            said, taken_out = self._redis.pipeline().hgetall(STANDINGS).hgetall(MAINTENANCE).execute()
+        return {name: _standing(raw, taken_out.get(name)) for name, raw in said.items()}
 
-    def healthy(self, names: Iterable[str]) -> list[str] | None:
-        """Those of these nodes that the last sweep called healthy; None before the first."""
+    def take_out(self, node: str, on: bool, at: float, reason: str | None = None) -> None:
+        """A person takes the node out, or lets it in again. Counts at once, whoever sweeps."""
+        with translated():
+            self._redis.hset(MAINTENANCE, node, json.dumps({"on": on, "at": at, "reason": reason}))
+
+    def maintenance(self) -> dict[str, dict[str, Any]]:
+        """Node -> {on, at, reason}, of those of which a person has said something."""
+        with translated():
+            return {name: json.loads(raw) for name, raw in self._redis.hgetall(MAINTENANCE).items()}
+
+    def answering(self, names: Iterable[str]) -> list[str] | None:
+        """Those of these nodes that answered the last sweep well, whatever is said of them; None before the first."""
         sweep = self.sweep()
         if sweep is None:
             return None
-        found = {node["name"] for node in sweep["nodes"] if node["state"] == NodeState.HEALTHY}
+        found = {node["name"] for node in sweep["nodes"] if node["successes"]}
         return [name for name in names if name in found]
 
     def database_nodes(self, name: str) -> list[str]:
@@ -191,3 +252,10 @@ class Observations:
         with translated():
             raw = self._redis.get(f"{PREFIX}beat")
         return float(raw) if raw else None
+
+
+def _standing(said: str, taken_out: str | None) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(said)
+    if taken_out and json.loads(taken_out)["on"]:
+        return {**found, "state": NodeState.MAINTENANCE.value, "way": Way.DRAIN.value}
+    return found

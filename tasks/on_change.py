@@ -11,6 +11,7 @@ import time
 
 from config.logs import get
 from tasks.attempt import Attempt
+from tasks.away import away
 from tasks.dirty import Keeper
 from tasks.redis import StoreUnavailable
 from tasks.replication import record_sync
@@ -88,7 +89,8 @@ def _tell(parts: Parts, database: str, error: Exception) -> None:
 def _bring_in_step(parts: Parts, cluster: Cluster, database: str, control: Control) -> bool:
     """Whether it is in step now, as far as there is somebody to be in step with."""
     known = parts.seen.synced(database)
-    here, silent = sequences(cluster, database)
+    gone = away(parts, cluster)
+    here, silent = sequences(cluster, database, gone)
     if len(here) < 2 and silent:
         raise NotEnoughNodes(f"only {', '.join(here) or 'no node'} can take part: no answer of {', '.join(silent)}")
     if len(here) < 2:
@@ -98,7 +100,16 @@ def _bring_in_step(parts: Parts, cluster: Cluster, database: str, control: Contr
     route = route_for(parts, cluster, database)
     try:
         told = known["refused"] if known and parts.replication.on_change_failure(database) == REFUSED else None
-        result = sync(cluster, database, control, create_missing=False, route=route, told_refusals=told)
+        result = sync(
+            cluster,
+            database,
+            control,
+            create_missing=False,
+            route=route,
+            told_refusals=told,
+            away=gone,
+            hub=parts.seen.primary(),
+        )
     except DocumentsRefused as error:
         # all that could move has moved: it is told, and the next change is as quick as ever
         _tell(parts, database, error)
@@ -115,7 +126,7 @@ def run_pass(parts: Parts, cluster: Cluster) -> None:
     if wanted is None:
         return
     recorded = {database: entry["sequences"] for database, entry in parts.seen.syncs().items()}
-    drift = find_drift(cluster, recorded, wanted, parts.rules.selector_of)
+    drift = find_drift(cluster, recorded, wanted, parts.rules.selector_of, away(parts, cluster))
     now = time.time()
     back = set((parts.seen.last_pass() or {}).get("unseen", [])) - set(drift.unseen)
     parts.seen.save_pass(

@@ -7,6 +7,7 @@ for a set-up like anybody else: so the work has a record, progress, a lease, and
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -65,8 +66,9 @@ def wanted_of(
     bidirectional: bool = True,
     asked: bool = False,
     dry_run: bool = False,
+    kicks: Iterable[str] = (),
 ) -> Wanted:
-    """What the settings, and a request, want."""
+    """What the settings, and a request, want. `kicks`: links to be started anew besides those that wait for it."""
     settings = parts.settings
     earlier = (parts.replication.reconcile() or {}).get("automatic")
     return Wanted(
@@ -76,7 +78,7 @@ def wanted_of(
         continuous=settings.continuous_replication,
         asked=asked,
         canary=settings.continuous_replication and settings.canary_seconds > 0,
-        kicks=frozenset(parts.replication.wanted_kicks()),
+        kicks=frozenset(parts.replication.wanted_kicks()).union(kicks),
         earlier=Mode(earlier) if earlier else None,
         tune=settings.tune_nodes,
         dry_run=dry_run,

@@ -6,12 +6,10 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from tasks import reconcile
-from tasks.jobs import Job, Kind
+from tasks.away import away
+from tasks.jobs import Job
 from tasks.redis import StoreUnavailable
 from tasks.route import route_for
-from tasks.runner import Work
-from tasks.verify import abandon_verify, run_verify
 from tasks.wiring import Parts
 from worker.couch.cluster import Cluster
 from worker.ops.control import Control
@@ -22,7 +20,15 @@ from worker.ops.sync_result import SyncResult
 def run_sync(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
     database = str(job.params["database"])
     route = route_for(parts, cluster, database)
-    result = sync(cluster, database, control, create_missing=bool(job.params["create_missing"]), route=route)
+    result = sync(
+        cluster,
+        database,
+        control,
+        create_missing=bool(job.params["create_missing"]),
+        route=route,
+        away=away(parts, cluster),
+        hub=parts.seen.primary(),
+    )
     if result.caught_up:
         with suppress(StoreUnavailable):  # a note for the next pass: not worth the sync
             record_sync(parts, database, result)
@@ -41,15 +47,3 @@ def record_sync(parts: Parts, database: str, result: SyncResult, *, still_refuse
     parts.seen.record_sync(database, result.sequences, time.time(), moved=moved, refused=sum(result.refused.values()))
     if not result.missing and not still_refused:
         parts.replication.on_change_worked(database)
-
-
-def nothing_to_abandon(parts: Parts, cluster: Cluster, job: Job) -> list[str]:
-    """A set-up leaves nothing running on the nodes."""
-    return []
-
-
-WORKS = {
-    Kind.SYNC: Work(run_sync, abandon_sync),
-    Kind.SETUP: Work(reconcile.run_setup, nothing_to_abandon),
-    Kind.VERIFY: Work(run_verify, abandon_verify),
-}

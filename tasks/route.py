@@ -13,6 +13,6 @@ def route_for(parts: Parts, cluster: Cluster, database: str) -> Route:
     """How this database may travel. Whether somebody set it up one way is asked of the nodes and not of a cache: a sync
     that is a second too early must not carry back what was never to come back."""
     # those that the last sweep saw hang would only cost their time-outs
-    names = parts.seen.healthy(cluster.names) or cluster.names
+    names = parts.seen.answering(cluster.names) or cluster.names
     narrowed = frozenset({database}) if choices.is_one_way(cluster, names, database) else frozenset[str]()
     return route_of(parts.rules, database, narrowed, len(cluster.names))

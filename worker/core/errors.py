@@ -8,7 +8,8 @@
     │   ├── TimedOut             connected, no answer within the time-out
     │   ├── ServerFault          5xx, and 429
     │   ├── LockedOut            403 "temporarily locked": too many wrong passwords (CouchDB 3.4+, up to 300 s)
-    │   └── NotEnoughNodes       fewer than two nodes answer, so there is nothing to replicate between
+    │   ├── NotEnoughNodes       fewer than two nodes answer, so there is nothing to replicate between
+    │   └── NotCaughtUp          databases of a node could not be brought up to date
     └── Permanent                repeating it changes nothing: a person has to act
         ├── TlsRefused           the certificate does not verify, or ours was not accepted
         ├── Unauthorized         401
@@ -81,6 +82,10 @@ class LockedOut(Transient):
 
 class NotEnoughNodes(Transient):
     slug = "not-enough-nodes"
+
+
+class NotCaughtUp(Transient):
+    slug = "not-caught-up"
 
 
 class TlsRefused(Permanent):

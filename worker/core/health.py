@@ -15,8 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-WINDOW = 10  # looks that are remembered
-TOO_MANY = 5  # bad ones among them, in whatever order, and the node is down
+FLAPPING = 2  # bad looks more than are enough in a row, among twice as many, and the node is down too
 FLAP_SECONDS = 600.0  # going down twice within so many seconds is flapping
 MOST_DOUBLINGS = 4  # of the good looks that a flapping node has to give in a row
 CLOCK_SLACK = 5.0  # seconds by which two computed starts of one server may differ: uptimes are rounded, clocks are set
@@ -129,12 +128,13 @@ def judge(earlier: Verdict | None, look: Look, now: float, bounds: Bounds, facts
     slow = look.failure is Failure.SLOW  # never a reason to call it down: that would only make the others slow
     failures = 0 if look.ok else before.failures + (not slow)
     successes = before.successes + 1 if look.ok else 0
-    recent = before.recent if slow else (before.recent + "-+"[look.ok])[-WINDOW:]
+    too_many = bounds.failures + FLAPPING
+    recent = before.recent if slow else (before.recent + "-+"[look.ok])[-2 * too_many :]
     downs = tuple(at for at in before.downs if now - at < FLAP_SECONDS)
     if before.down:
         down = successes < _wanted(downs, bounds)
     else:
-        down = not look.ok and not slow and (failures >= bounds.failures or recent.count("-") >= TOO_MANY)
+        down = not look.ok and not slow and (failures >= bounds.failures or recent.count("-") >= too_many)
         downs += (now,) if down else ()
     doubted = not look.ok or (before.doubted and not before.down and successes < bounds.successes)
     fell = down and not before.down

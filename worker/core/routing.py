@@ -52,7 +52,7 @@ def routes(standings: Standings, max_lag: int) -> dict[str, Route]:
     if any(route.way is Way.READY for route in found.values()):
         return found
     for let_in in (
-        (NodeState.HEALTHY, NodeState.SUSPECT),
+        (NodeState.HEALTHY, NodeState.SUSPECT, NodeState.UNKNOWN),
         (NodeState.RECOVERING,),
         (NodeState.DOWN,),
     ):

@@ -15,6 +15,16 @@ class Control(Protocol):
         ...
 
 
+class Quiet:
+    """A part of a larger operation: it obeys the same orders, and leaves the telling to the whole."""
+
+    def __init__(self, control: Control) -> None:
+        self.check = control.check
+
+    def report(self, phase: str, done: int | None = None, total: int | None = None, unit: str | None = None) -> None:
+        pass
+
+
 class Unattended:
     """Nobody listens and nobody interrupts: for a caller that just wants the operation done."""
 

@@ -8,7 +8,7 @@ was deleted on a node stays deleted there until somebody asks for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,16 +41,17 @@ def find_drift(
     recorded: Recorded,
     wanted: Callable[[str], bool],
     selector_of: Callable[[str], Mapping[str, Any] | None] = lambda database: None,
+    away: Collection[str] = (),
 ) -> Drift:
     """Only databases on two nodes or more count: on one alone there is nothing to keep in step. `selector_of`: what
-    travels of a database, for its lag."""
+    travels of a database, for its lag. `away`: nodes that are known not to answer."""
 
     def ask(name: str) -> dict[str, str]:
         server = cluster[name]
         server.capabilities()  # which remembers a refused password, and does not send it again
         return server.sequences([database for database in server.databases() if wanted(database)])
 
-    outcomes = each(cluster.names, ask)
+    outcomes = each([name for name in cluster.names if name not in away], ask)
     now = {name: outcome.value or {} for name, outcome in outcomes.items() if not outcome.error}
     changed: dict[str, list[str]] = {}
     in_step: dict[str, list[str]] = {}
@@ -59,7 +60,7 @@ def find_drift(
         if len(here) < 2:
             continue
         (in_step if same(recorded.get(database, {}), here) else changed)[database] = list(here)
-    unseen = [name for name, outcome in outcomes.items() if outcome.error]
+    unseen = [*away, *(name for name, outcome in outcomes.items() if outcome.error)]
     return Drift(changed, in_step, _lag(cluster, changed, recorded, selector_of), unseen)
 
 
@@ -67,17 +68,18 @@ def same(known: Mapping[str, str], here: Mapping[str, str]) -> bool:
     return all(known.get(name) == sequence for name, sequence in here.items())
 
 
-def sequences(cluster: Cluster, database: str) -> tuple[dict[str, str], list[str]]:
-    """Node -> update_seq of this database now, of those that have it; and the nodes that did not answer."""
+def sequences(cluster: Cluster, database: str, away: Collection[str] = ()) -> tuple[dict[str, str], list[str]]:
+    """Node -> update_seq of this database now, of those that have it; and the nodes that did not answer, or are known
+    not to (`away`)."""
 
     def ask(name: str) -> str | None:
         cluster[name].capabilities()
         info = Database(cluster[name], database).info(tries=1, read_timeout=LOOK_TIMEOUT)
         return info.update_seq if info else None
 
-    outcomes = each(cluster.names, ask)
+    outcomes = each([name for name in cluster.names if name not in away], ask)
     found = {name: outcome.value for name, outcome in outcomes.items() if outcome.value is not None}
-    return found, [name for name, outcome in outcomes.items() if outcome.error is not None]
+    return found, [*away, *(name for name, outcome in outcomes.items() if outcome.error is not None)]
 
 
 def _lag(

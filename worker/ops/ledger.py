@@ -13,13 +13,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable
 
-from worker.core.errors import Conflict
 from worker.core.names import OWN_DATABASE
 from worker.couch.database import Database
 from worker.couch.server import Server
+from worker.ops.own import put_local
 
 BUCKETS = 16
-TRIES = 3
 
 
 def read(server: Server) -> frozenset[str]:
@@ -37,21 +36,8 @@ def write(server: Server, names: Iterable[str], before: frozenset[str]) -> None:
     """Make the ledger say `names`, where it said `before`."""
     now = frozenset(names)
     for number in sorted({_bucket(name) for name in now ^ before}):
-        _put(Database(server, OWN_DATABASE), number, sorted(name for name in now if _bucket(name) == number))
-
-
-def _put(database: Database, number: int, names: list[str]) -> None:
-    for left in reversed(range(TRIES)):
-        # read first, because stand-ins refuse to overwrite a _local document without its revision
-        found = database.get(_id(number))
-        document = {"_id": _id(number), "databases": names}
-        try:
-            database.put({**document, "_rev": found["_rev"]} if found else document)
-        except Conflict:
-            if not left:
-                raise
-        else:
-            return
+        listed = sorted(name for name in now if _bucket(name) == number)
+        put_local(Database(server, OWN_DATABASE), {"_id": _id(number), "databases": listed})
 
 
 def _id(number: int) -> str:

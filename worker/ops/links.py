@@ -51,6 +51,18 @@ def look_at_links(
     return _with_lag(cluster, looks, earlier, told, selector_of)
 
 
+def stuck(cluster: Cluster, names: Sequence[str], node: str, timeout: float) -> list[str]:
+    """The ids of the links to and from `node` that have crashed or were put off, as these nodes tell: after a peer was
+    away CouchDB tries them again only later and later."""
+    rows = each(names, lambda name: _scheduled(cluster, name, timeout))
+    return sorted(
+        link.document_id
+        for outcome in rows.values()
+        for link, look in (outcome.value or {}).items()
+        if node in {link.source, link.target} and look.state in {LinkState.CRASHING, LinkState.ERROR}
+    )
+
+
 def carried(
     cluster: Cluster, links: Sequence[Link], noted: Mapping[str, str], selector: Mapping[str, Any] | None = None
 ) -> bool | None:

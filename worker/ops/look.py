@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from worker.core.errors import (
@@ -41,14 +42,17 @@ class Participants:
         return [*self.infos, *self.missing]
 
 
-def look(cluster: Cluster, database: str, control: Control) -> Participants:
+def look(
+    cluster: Cluster, database: str, control: Control, away: Mapping[str, str] = MappingProxyType({})
+) -> Participants:
     """Ask every node for the database, all at once. Nodes that fail are skipped and named, not fatal, unless all
-    fail alike for a reason that only a person can mend.
+    fail alike for a reason that only a person can mend. `away`: not asked, and skipped with these words.
 
     Raises MixedNodeKinds, and what all nodes failed with (Unauthorized, TlsRefused …).
     """
-    answered, skipped = answers(cluster, each(cluster.names, lambda name: _ask(cluster[name], database), control))
-    found = Participants(skipped=skipped)
+    names = [name for name in cluster.names if name not in away]
+    answered, skipped = answers(cluster, each(names, lambda name: _ask(cluster[name], database), control))
+    found = Participants(skipped={**away, **skipped})
     for name, answer in answered.items():
         if answer is None:
             found.missing.append(name)

@@ -5,7 +5,10 @@ It is small and rewritten all the time, so it gets one shard, and remembers fewe
 
 from __future__ import annotations
 
-from worker.core.errors import ReplicationError
+from collections.abc import Mapping
+from typing import Any
+
+from worker.core.errors import Conflict, ReplicationError
 from worker.core.model import Node
 from worker.core.names import OWN_DATABASE
 from worker.couch.cluster import Cluster
@@ -15,6 +18,7 @@ from worker.couch.server import Server
 from worker.ops.parallel import each
 
 SHARDS = 1
+TRIES = 3
 REVS_LIMIT = 500  # old revisions; a node that was away for more edits than that would see conflicts
 
 
@@ -34,6 +38,20 @@ def ensure_own_database(server: Server, name: str = OWN_DATABASE) -> bool:
     _let_peers_in(database, server.node)
     database.set_revs_limit(REVS_LIMIT)
     return True
+
+
+def put_local(database: Database, document: Mapping[str, Any]) -> None:
+    """Write a `_local` document, whatever was there before. Raises Conflict where others write it all the time."""
+    for left in reversed(range(TRIES)):
+        # read first, because stand-ins refuse to overwrite a _local document without its revision
+        found = database.get(str(document["_id"]))
+        try:
+            database.put({**document, "_rev": found["_rev"]} if found else document)
+        except Conflict:
+            if not left:
+                raise
+        else:
+            return
 
 
 def _let_peers_in(database: Database, node: Node) -> None:

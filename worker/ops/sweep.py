@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worker.core.errors import ReplicationError, ServerFault
@@ -56,7 +56,7 @@ def _look(cluster: Cluster, name: str, timeout: float) -> NodeSeen:
             ok=True,
             latency_ms=round(latency, 1),
             version=_version(said),
-            uuid=capabilities.uuid,
+            uuid=str(said["uuid"]) if said.get("uuid") else capabilities.uuid,
             kind=capabilities.kind.value,
         ),
     )
@@ -64,6 +64,7 @@ def _look(cluster: Cluster, name: str, timeout: float) -> NodeSeen:
         names = server.databases(tries=1, read_timeout=timeout)
         others = [name for name in names if not name.startswith("_") and name != OWN_DATABASE]
         seen.databases = others + [name for name in names if name == USERS]
+        seen.look = replace(seen.look, own=OWN_DATABASE in names)
     except ReplicationError as error:
         # the node is there, but does not tell everything: say what is missing instead of guessing
         seen.errors.append(reason(error))

@@ -12,7 +12,8 @@ always finds the echo: what scatter wrote on a node are new changes there, which
 confirmed. So gather and scatter are repeated for the links that are behind until none is, for a few rounds;
 a database that is written to all the time is left with its remaining lag named, not waited for.
 
-A node lost on the way is dropped and named, and where it was the hub another one takes over.
+A node lost on the way is dropped and named, and where it was the hub another one takes over. Another one is also tried
+where the hub cannot reach a node that we can: a network may be cut between just two of them.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import permutations
+from types import MappingProxyType
 from typing import NoReturn
 
-from worker.core.errors import Cancelled, DocumentsRefused, NotEnoughNodes, ReplicationError
+from worker.core.errors import Cancelled, DocumentsRefused, NotEnoughNodes, ReplicationError, Transient
 from worker.core.model import Link, PullStats, Route
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
@@ -49,9 +51,13 @@ def sync(
     create_missing: bool = True,
     route: Route = Route(),
     told_refusals: int | None = None,
+    away: Mapping[str, str] = MappingProxyType({}),
+    hub: str | None = None,
 ) -> SyncResult:
     """Returns the result, also where some nodes were skipped or some lag is left. `told_refusals`: so many write
     failures in the links' history are known already, and what they cost: documents are compared where there are more.
+    `away`: nodes that are known to be down, and why: they are not asked. `hub`: who gathers, where it takes part and
+    changes may come from everywhere.
 
     Raises NotFound (no node has the database), NotEnoughNodes, OneNodeOnly, MixedNodeKinds, DocumentsRefused (a
     target lacks documents that it confirmed: the error's `result` holds the figures), what all nodes failed with,
@@ -59,19 +65,28 @@ def sync(
     """
     began = time.monotonic()
     control.report("look")
-    found = look(cluster, database, control)
+    found = look(cluster, database, control, away)
     require_database(cluster, database, found)
     result = SyncResult(database, skipped=found.skipped)
     result.before = {name: info.doc_count for name, info in found.infos.items()}
     names = _prepare(cluster, found, result, create=create_missing)
+    if hub in names and route.gathers:
+        names = _led_by(hub, names)
+    tried: set[str] = set()
     while True:
         require_two(cluster, names, result.skipped)
         _require_source(cluster, names, route, result)
+        tried.add(names[0])
         try:
             _Rounds(cluster, names, result, control, route, told_refusals).run()
             break
         except _NodeLost:
             names = [name for name in names if name not in result.skipped]
+        except Transient:
+            others = [name for name in names if name not in tried]
+            if not others or len(names) < 3 or not route.gathers:
+                raise
+            names = _led_by(others[0], names)
         except Cancelled as cancelled:
             left = [f"{link}: left running, its node hangs" for link in result.left]
             raise Cancelled([*cancelled.still_running, *left]) from None
@@ -86,6 +101,10 @@ def cancel_sync(cluster: Cluster, database: str, route: Route = Route()) -> list
     that may still run, each with the reason."""
     links = [Link(database, source, target) for source, target in permutations(cluster.names, 2)]
     return pulls.cancel(cluster, links, partial(pulls.body_of, selector=route.selector))
+
+
+def _led_by(hub: str, names: Sequence[str]) -> list[str]:
+    return [hub, *(name for name in names if name != hub)]
 
 
 def _require_source(cluster: Cluster, names: Sequence[str], route: Route, result: SyncResult) -> None:

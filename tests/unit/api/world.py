@@ -43,6 +43,7 @@ class World:
     keep_alive_seconds: float = 15.0
     now: float = 1_795_446_000.123
     published: list[str] = field(default_factory=list)
+    wanted_soon: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         redis = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
@@ -60,6 +61,7 @@ class World:
             seen,
             Lookup(seen, self._ask),
             replication,
+            self.wanted_soon.append,
             clock=lambda: self.now,
             keep_alive_seconds=self.keep_alive_seconds,
         )

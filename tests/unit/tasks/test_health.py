@@ -8,6 +8,8 @@ import pytest
 
 from tasks import health
 from tasks.jobs import State
+from tasks.look import run_look
+from tasks.reap import run_reap
 from tests.fakes.couchdb import FakeCouch
 from tests.unit.tasks.world import PASSWORD, World, sync
 from worker.couch.cluster import Cluster
@@ -23,7 +25,7 @@ def test_a_sweep_is_kept_for_everybody(world: World, couch: FakeCouch, cluster: 
     couch["a"].create("pdfs")
     couch["b"].create("pdfs")
 
-    health.run_sweep(world.parts, cluster)
+    health.look_once(world.parts, cluster)
 
     record = seen(world)
     assert record["cluster"] == "healthy"
@@ -39,7 +41,7 @@ def test_a_node_goes_down_after_enough_sweeps_and_comes_back_after_enough(
     def states(sweeps: int) -> list[str]:
         found = []
         for _ in range(sweeps):
-            health.run_sweep(world.parts, cluster)
+            health.look_once(world.parts, cluster)
             found.append(next(node["state"] for node in seen(world)["nodes"] if node["name"] == "b"))
         return found
 
@@ -54,11 +56,11 @@ def test_a_node_goes_down_after_enough_sweeps_and_comes_back_after_enough(
 
 def test_databases_that_nobody_could_list_are_not_forgotten(world: World, couch: FakeCouch, cluster: Cluster) -> None:
     couch["a"].create("pdfs")
-    health.run_sweep(world.parts, cluster)
+    health.look_once(world.parts, cluster)
     for node in couch.nodes.values():
         node.fail("refused")
 
-    health.run_sweep(world.parts, cluster)
+    health.look_once(world.parts, cluster)
 
     assert world.seen.database_names() == ["pdfs"]
     assert seen(world)["cluster"] == "degraded"  # one failure is not yet a verdict
@@ -69,7 +71,7 @@ def test_a_look_answers_who_asked(world: World, couch: FakeCouch, cluster: Clust
     couch["c"].fail("refused")
     box = world.seen.new_look()
 
-    health.run_look(world.parts, cluster, "pdfs", box)
+    run_look(world.parts, cluster, "pdfs", box)
 
     assert world.seen.await_look(box, 1) == {"found_on": ["b"], "unreachable": ["c"]}
     assert world.seen.database_nodes("pdfs") == ["b"]
@@ -81,10 +83,10 @@ def test_lost_messages_are_sent_again_sooner_where_the_queue_is_empty(world: Wor
     world.publisher.depths = {"sync": 5}
     waiting = world.queued(sync("other"))
 
-    health.run_reap(world.parts)
+    run_reap(world.parts)
     assert world.publisher.sent == [lost]  # older than any bound, whatever is on the queue
 
-    health.run_reap(world.parts)
+    run_reap(world.parts)
     assert world.publisher.sent == [lost]
     assert world.seen.last_tick() is not None
     assert world.job(waiting).state is State.QUEUED
@@ -95,7 +97,7 @@ def test_a_job_whose_worker_died_is_sent_again(world: World) -> None:
     world.store.claim(job_id, "worker-1", 0)
     world.redis.delete(f"nbr:lease:{job_id}", "nbr:lock:database:pdfs")
 
-    health.run_reap(world.parts)
+    run_reap(world.parts)
 
     assert world.publisher.sent == [job_id]
     assert world.job(job_id).state is State.QUEUED
@@ -107,11 +109,11 @@ def test_syncs_of_databases_that_are_gone_are_forgotten_once_all_nodes_say_so(
     couch["a"].create("pdfs")
     world.seen.record_sync("gone", {"a": "1"}, 0)
     couch["b"].fail("refused")
-    health.run_sweep(world.parts, cluster)
+    health.look_once(world.parts, cluster)
     assert "gone" in world.seen.syncs()
 
     couch["b"].heal()
-    health.run_sweep(world.parts, cluster)
+    health.look_once(world.parts, cluster)
 
     assert "gone" not in world.seen.syncs()
 
@@ -120,7 +122,7 @@ def test_a_link_that_carries_nothing_degrades_the_cluster(world: World, cluster:
     for broken, wanted in ((0, "healthy"), (1, "degraded")):
         world.replication.save_links({}, {"broken": broken})
 
-        health.run_sweep(world.parts, cluster)
+        health.look_once(world.parts, cluster)
 
         assert seen(world)["cluster"] == wanted
 
@@ -131,10 +133,10 @@ def test_a_password_that_is_refused_is_not_tried_at_every_sweep(
 ) -> None:
     """Five failures lock the user out for everybody, the right password included."""
     couch["b"].fail(how)
-    health.run_sweep(world.parts, cluster)
+    health.look_once(world.parts, cluster)
     asked = len([request for request in couch.requests if request.node == "b"])
 
-    health.run_sweep(world.parts, cluster)
+    health.look_once(world.parts, cluster)
 
     assert len([request for request in couch.requests if request.node == "b"]) == asked
     told = next(node for node in seen(world)["nodes"] if node["name"] == "b")

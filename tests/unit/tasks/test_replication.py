@@ -9,6 +9,7 @@ import pytest
 
 from tasks import replication, verify
 from tasks.jobs import Job, Kind, Request
+from tasks.works import WORKS
 from tests import builders
 from tests.builders import Listener
 from tests.fakes.couchdb import FakeCouch
@@ -17,9 +18,7 @@ from worker.couch.cluster import Cluster
 
 
 def run_setup(world: World, cluster: Cluster, *names: str, **params: Any) -> dict[str, Any]:
-    result: dict[str, Any] = replication.WORKS[Kind.SETUP].run(
-        world.parts, cluster, job(setup(*names, **params)), Listener()
-    )
+    result: dict[str, Any] = WORKS[Kind.SETUP].run(world.parts, cluster, job(setup(*names, **params)), Listener())
     return result
 
 
@@ -115,10 +114,10 @@ def test_a_dry_run_changes_nothing(world: World, couch: FakeCouch, cluster: Clus
 
 
 def test_every_kind_of_job_has_a_way_to_be_done_and_to_be_dropped(world: World, cluster: Cluster) -> None:
-    assert set(replication.WORKS) == set(Kind)
-    replication.WORKS[Kind.SYNC].abandon(world.parts, cluster, job(sync()))
-    replication.WORKS[Kind.SETUP].abandon(world.parts, cluster, job(setup("pdfs")))
-    assert replication.WORKS[Kind.VERIFY].abandon(world.parts, cluster, job(verify_request())) == []
+    assert set(WORKS) == set(Kind)
+    WORKS[Kind.SYNC].abandon(world.parts, cluster, job(sync()))
+    WORKS[Kind.SETUP].abandon(world.parts, cluster, job(setup("pdfs")))
+    assert WORKS[Kind.VERIFY].abandon(world.parts, cluster, job(verify_request())) == []
 
 
 def verify_request(*, nodes: list[str] | None = None, repair: bool = False) -> Request:

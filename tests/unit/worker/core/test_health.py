@@ -1,26 +1,31 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.core.health import Bounds, ClusterState, Look, NodeState, Verdict, cluster, judge
+from worker.core.health import Bounds, ClusterState, Facts, Failure, Look, NodeState, Verdict, cluster, judge
 
 BOUNDS = Bounds(failures=3, successes=2)
-GOOD, BAD = Look("a", ok=True), Look("a", ok=False, reason="unreachable: connection refused")
+GOOD = Look("a", ok=True)
+BAD = Look("a", ok=False, failure=Failure.REFUSED, reason="unreachable: connection refused")
+SLOW = Look("a", ok=False, failure=Failure.SLOW, reason="slow: answers in 4,000 ms")
+H, S, D, R = NodeState.HEALTHY, NodeState.SUSPECT, NodeState.DOWN, NodeState.RECOVERING
+
+
+def then(verdict: Verdict | None, looks: str, bounds: Bounds = BOUNDS, *, start: int = 0) -> Verdict:
+    """The verdict after these looks, one a second; "+" is a good one."""
+    for at, sign in enumerate(looks, start):
+        verdict = judge(verdict, GOOD if sign == "+" else BAD, float(at), bounds)
+    assert verdict is not None
+    return verdict
 
 
 def after(looks: str, bounds: Bounds = BOUNDS) -> list[NodeState]:
-    """States after each look; "+" is a good one."""
-    verdict: Verdict | None = None
-    states = []
-    for at, sign in enumerate(looks):
-        verdict = judge(verdict, GOOD if sign == "+" else BAD, float(at), bounds)
-        states.append(verdict.state)
-    return states
-
-
-H, S, D = NodeState.HEALTHY, NodeState.SUSPECT, NodeState.DOWN
+    """States after each look."""
+    return [then(None, looks[: at + 1], bounds).state for at in range(len(looks))]
 
 
 @pytest.mark.parametrize(
@@ -32,10 +37,12 @@ H, S, D = NodeState.HEALTHY, NodeState.SUSPECT, NodeState.DOWN
         ("+--", [H, S, S]),
         ("+---", [H, S, S, D]),
         ("---", [S, S, D]),
-        ("+--+--", [H, S, S, H, S, S]),
+        ("+-+", [H, S, S]),  # one good look is no proof either
+        ("+-++", [H, S, S, H]),
         ("---+", [S, S, D, D]),
-        ("---++", [S, S, D, D, H]),
-        ("---+-++", [S, S, D, D, D, D, H]),
+        ("---++", [S, S, D, D, R]),
+        ("---+-++", [S, S, D, D, D, D, R]),
+        ("-+-+-+-+-", [S] * 8 + [D]),  # every other look is bad
     ],
 )
 def test_counts_in_a_row_decide(looks: str, states: list[NodeState]) -> None:
@@ -47,29 +54,110 @@ def test_since_is_when_the_state_began_and_reasons_are_told() -> None:
     second = judge(first, BAD, 20.0, BOUNDS)
     down = judge(second, BAD, 30.0, BOUNDS)
     back = judge(down, GOOD, 40.0, BOUNDS)
-    healthy = judge(back, GOOD, 50.0, BOUNDS)
+    recovering = judge(back, GOOD, 50.0, BOUNDS)
+    healthy = judge(recovering, GOOD, 60.0, BOUNDS, Facts(paid=recovering.debts))
 
-    assert (first.since, second.since, down.since, back.since, healthy.since) == (10, 10, 30, 30, 50)
-    assert down.reason == BAD.reason
+    verdicts = (first, second, down, back, recovering, healthy)
+    assert [verdict.since for verdict in verdicts] == [10, 10, 30, 30, 50, 60]
+    assert (down.reason, down.failure) == (BAD.reason, Failure.REFUSED)
     assert back.reason == "answers again: 1 of 2 good looks in a row"
-    assert healthy.reason is None
+    assert recovering.reason == "was away, and is being brought up to date"
+    assert (healthy.reason, healthy.failure) == (None, None)
 
 
-@given(st.text("+-", min_size=1, max_size=30), st.integers(1, 5), st.integers(1, 5))
-def test_a_node_is_down_only_after_enough_failures_and_back_only_after_enough_successes(
+@given(st.text("+-", min_size=1, max_size=40), st.integers(1, 5), st.integers(1, 5))
+def test_a_node_comes_back_only_after_enough_good_looks_and_never_healthy(
     looks: str, failures: int, successes: int
 ) -> None:
     states = after(looks, Bounds(failures, successes))
 
     for at, state in enumerate(states):
         before = states[at - 1] if at else NodeState.UNKNOWN
+        if looks[: at + 1].endswith("-" * failures):
+            assert state is D
         if state is D and before is not D:
-            assert looks[: at + 1].endswith("-" * failures)
+            assert looks[: at + 1].count("-") >= failures
         if before is D and state is not D:
-            assert state is H
+            assert state is R
             assert looks[: at + 1].endswith("+" * successes)
-        assert (state is S) <= (looks[at] == "-")
-        assert (state is H) <= (looks[at] == "+")
+        assert (state in {H, R}) <= (looks[at] == "+")
+        if D in states[:at]:
+            assert state is not H, "it owes us what it missed"
+
+
+def test_what_paid_an_earlier_debt_does_not_pay_the_next() -> None:
+    verdict = then(None, "---++")
+    earlier = verdict.debts
+    verdict = then(verdict, "---++++")
+
+    assert judge(verdict, GOOD, 99.0, BOUNDS, Facts(paid=earlier)).state is R
+    assert judge(verdict, GOOD, 99.0, BOUNDS, Facts(paid=verdict.debts)).state is H
+
+
+def test_who_goes_down_again_and_again_has_to_answer_for_longer() -> None:
+    verdict = then(None, "---++")
+    verdict = judge(verdict, GOOD, 6.0, BOUNDS, Facts(paid=verdict.debts))
+
+    second = then(verdict, "---", start=10)
+    assert then(second, "+++", start=13).state is D
+    assert then(second, "++++", start=13).state is R
+    much_later = then(verdict, "---", start=10_000)
+    assert then(much_later, "++", start=10_003).state is R
+
+
+def test_a_server_that_was_started_between_two_looks_owes_what_it_missed() -> None:
+    first = judge(None, replace(GOOD, uptime=100.0), 1_000.0, BOUNDS)
+    same = judge(first, replace(GOOD, uptime=110.0), 1_010.0, BOUNDS)
+    other = judge(same, replace(GOOD, uptime=3.0), 1_020.0, BOUNDS)
+
+    assert (first.state, same.state, other.state) == (H, H, R)
+    assert judge(other, replace(GOOD, uptime=13.0), 1_030.0, BOUNDS, Facts(paid=other.debts)).state is H
+
+
+def test_another_server_is_replaced_until_it_was_set_up() -> None:
+    strange = Facts(strange="it was emptied: our own database is gone from it")
+    first = judge(None, GOOD, 1.0, BOUNDS)
+    found = judge(first, GOOD, 2.0, BOUNDS, strange)
+    still = judge(found, GOOD, 3.0, BOUNDS, Facts(note="12 of 40 databases"))
+    again = judge(still, GOOD, 4.0, BOUNDS, strange)
+
+    assert [verdict.state for verdict in (found, still, again)] == [NodeState.REPLACED] * 3
+    assert found.failure is Failure.REPLACED
+    assert found.reason == "it was emptied: our own database is gone from it; to be set up from nothing"
+    assert still.reason == "it was emptied: our own database is gone from it; 12 of 40 databases"
+    assert again.debts == found.debts, "it is one debt, however often it is seen"
+    assert judge(again, GOOD, 5.0, BOUNDS, Facts(paid=again.debts)).state is H
+
+
+def test_a_replaced_node_that_goes_down_is_still_to_be_set_up_from_nothing() -> None:
+    found = judge(None, GOOD, 1.0, BOUNDS, Facts(strange="another server answers there"))
+    back = then(found, "---++", start=2)
+
+    assert back.state is NodeState.REPLACED
+    assert back.debts == found.debts + 1
+
+
+def test_a_slow_node_is_suspect_and_never_down() -> None:
+    verdict = None
+    for at in range(20):
+        verdict = judge(verdict, SLOW, float(at), BOUNDS)
+    assert verdict is not None
+    assert (verdict.state, verdict.failure) == (S, Failure.SLOW)
+    assert then(verdict, "++", start=30).state is H
+
+
+def test_maintenance_is_a_persons_word_and_what_was_missed_meanwhile_is_owed() -> None:
+    taken_out = Facts(maintenance=True)
+    verdict = judge(then(None, "+"), GOOD, 2.0, BOUNDS, taken_out)
+    assert (verdict.state, verdict.reason) == (NodeState.MAINTENANCE, "taken out by a person")
+    for at in range(3, 6):
+        verdict = judge(verdict, BAD, float(at), BOUNDS, taken_out)
+    assert verdict.state is NodeState.MAINTENANCE
+    assert verdict.reason == f"taken out by a person; {BAD.reason}"
+    for at in range(6, 8):
+        verdict = judge(verdict, GOOD, float(at), BOUNDS, taken_out)
+
+    assert judge(verdict, GOOD, 8.0, BOUNDS).state is R
 
 
 @pytest.mark.parametrize(
@@ -84,6 +172,8 @@ def test_a_node_is_down_only_after_enough_failures_and_back_only_after_enough_su
         ([S, S], ClusterState.DEGRADED),
         ([D, D], ClusterState.DOWN),
         ([D, NodeState.UNKNOWN], ClusterState.DOWN),
+        ([H, R], ClusterState.DEGRADED),
+        ([H, NodeState.MAINTENANCE], ClusterState.DEGRADED),
     ],
 )
 def test_the_clusters_state(states: list[NodeState], wanted: ClusterState) -> None:

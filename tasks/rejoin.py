@@ -1,0 +1,94 @@
+"""The body of the rejoin job: set up what is missing, bring every database up to date, let the node in."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import Any
+
+from config.logs import get
+from tasks import judging
+from tasks.away import away
+from tasks.jobs import Job
+from tasks.reconcile import wanted_of
+from tasks.redis import StoreUnavailable
+from tasks.replication import record_sync
+from tasks.route import route_for
+from tasks.verify import settled_of
+from tasks.wiring import Parts
+from worker.core.errors import NotFound, ReplicationError
+from worker.core.health import NodeState, Verdict
+from worker.couch.cluster import Cluster
+from worker.ops.control import Control, Quiet
+from worker.ops.links import stuck
+from worker.ops.rejoin import Means, rejoin
+from worker.ops.setup import setup
+from worker.ops.sync_result import SyncResult
+
+log = get(__name__)
+
+
+def run_rejoin(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
+    node = str(job.params["node"])
+    if node not in cluster.names:
+        raise NotFound(f"{node} is not one of the configured nodes: {', '.join(cluster.names)}", node=node)
+    owed = verdict_of(parts, node)  # as it is now: what comes later is another debt
+    try:
+        result = _rejoin(parts, cluster, node, control, emptied=owed.debt is NodeState.REPLACED)
+    except ReplicationError as error:
+        _note(parts, node, owed, f"could not be brought up to date: {error.detail}")
+        raise
+    with suppress(StoreUnavailable):
+        if owed.debt is not None:
+            parts.seen.pay(node, owed.debts)
+        _note(parts, node, owed, None)
+        parts.publisher.soon("sweep")
+    log.info("node rejoined", node=node, databases=result["databases"])
+    return result
+
+
+def verdict_of(parts: Parts, node: str) -> Verdict:
+    for record in (parts.seen.sweep() or {"nodes": []})["nodes"]:
+        if record["name"] == node:
+            return judging.read(record)
+    return Verdict(node)
+
+
+def _rejoin(parts: Parts, cluster: Cluster, node: str, control: Control, *, emptied: bool) -> dict[str, Any]:
+    gone = {name: why for name, why in away(parts, cluster).items() if name != node}
+    told: dict[str, Any] = {}
+    if parts.settings.continuous_replication:
+        control.report("set up")
+        told["set_up"] = _set_up(parts, cluster, node, control, gone)
+
+    def synced(database: str, result: SyncResult) -> None:
+        with suppress(StoreUnavailable):  # a note for the next pass: not worth the work
+            record_sync(parts, database, result)
+
+    means = Means(
+        selected=parts.rules.selected,
+        route_of=lambda database: route_for(parts, cluster, database),
+        settled_of=lambda database, nodes: settled_of(parts, cluster, database, nodes),
+        away=gone,
+        hub=parts.seen.primary(),
+        synced=synced,
+    )
+    return {**rejoin(cluster, node, means, control, emptied=emptied).as_json(), **told}
+
+
+def _set_up(parts: Parts, cluster: Cluster, node: str, control: Control, gone: dict[str, str]) -> dict[str, Any]:
+    """Databases, `_security` and links, as the next reconcile would make them; and links that gave up waiting for this
+    node are started anew. What fails here fails for the reconcile too, which tells it."""
+    asked = [name for name in cluster.names if name not in gone]
+    kicks = stuck(cluster, asked, node, parts.settings.health_timeout)
+    result = setup(cluster, wanted_of(parts, kicks=kicks), Quiet(control))
+    return {"counts": result.counts(), "failures": result.applied.failures}
+
+
+def _note(parts: Parts, node: str, owed: Verdict, note: str | None) -> None:
+    """What the next verdict says of it."""
+    with suppress(StoreUnavailable):
+        last = parts.seen.rejoins().get(node, {})
+        tries = int(last.get("tries", 0)) if last.get("debt") == owed.debts else 0
+        record = {"debt": owed.debts, "tries": tries, "at": time.time(), "note": note}
+        parts.seen.save_rejoin(node, record)

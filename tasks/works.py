@@ -1,0 +1,25 @@
+"""What is done for each kind of job."""
+
+from __future__ import annotations
+
+from tasks.jobs import Job, Kind
+from tasks.reconcile import run_setup
+from tasks.rejoin import run_rejoin
+from tasks.replication import abandon_sync, run_sync
+from tasks.runner import Work
+from tasks.verify import abandon_verify, run_verify
+from tasks.wiring import Parts
+from worker.couch.cluster import Cluster
+
+
+def nothing_to_abandon(parts: Parts, cluster: Cluster, job: Job) -> list[str]:
+    """Nothing is left running on the nodes, or (of a rejoin) only what any sync would join."""
+    return []
+
+
+WORKS = {
+    Kind.SYNC: Work(run_sync, abandon_sync),
+    Kind.SETUP: Work(run_setup, nothing_to_abandon),
+    Kind.VERIFY: Work(run_verify, abandon_verify),
+    Kind.REJOIN: Work(run_rejoin, nothing_to_abandon),
+}
