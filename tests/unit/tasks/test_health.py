@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tasks import health
-from tasks.jobs import State
+from tasks.jobs import Kind, State
 from tasks.look import run_look
 from tasks.reap import run_reap
 from tests.fakes.couchdb import FakeCouch
@@ -50,7 +50,16 @@ def test_a_node_goes_down_after_enough_sweeps_and_comes_back_after_enough(
     assert states(3) == ["suspect", "suspect", "down"]
     assert seen(world)["cluster"] == "degraded"
     couch["b"].heal()
-    assert states(2) == ["down", "healthy"]
+    assert states(2) == ["down", "recovering"]
+    assert seen(world)["cluster"] == "degraded"
+    rejoin = world.job(world.publisher.sent[0])
+    assert (rejoin.kind, rejoin.params) == (Kind.REJOIN, {"node": "b", "asked": False})
+    assert states(1) == ["recovering"]
+    assert len(world.publisher.sent) == 1, "one at a time"
+
+    world.seen.pay("b", 1)
+
+    assert states(1) == ["healthy"]
     assert seen(world)["cluster"] == "healthy"
 
 
@@ -120,7 +129,7 @@ def test_syncs_of_databases_that_are_gone_are_forgotten_once_all_nodes_say_so(
 
 def test_a_link_that_carries_nothing_degrades_the_cluster(world: World, cluster: Cluster) -> None:
     for broken, wanted in ((0, "healthy"), (1, "degraded")):
-        world.replication.save_links({}, {"broken": broken})
+        world.replication.save_links({}, {"broken": broken, "lag": {}, "observed_at": 1.0})
 
         health.look_once(world.parts, cluster)
 
