@@ -62,7 +62,7 @@ def register(parts: Parts, cluster: Cluster) -> Celery:
     for name, body in bodies.items():
         _scheduled(app, parts, name, body)
 
-    for name in ("reconcile", "drift", "sweep"):
+    for name in ("reconcile", "drift", "sweep", "links"):
         app.task(name=f"{name}-now", shared=False)(_now(parts, name, bodies[name]))
     _live(app, parts, cluster, stopping)
     return app

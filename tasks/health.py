@@ -12,7 +12,7 @@ from typing import Any
 
 from config.logs import get
 from tasks import judging
-from tasks.lags import node_lags, seen_at
+from tasks.lags import lags_behind, seen_at
 from tasks.locks import alone
 from tasks.rejoining import ask_for_rejoins
 from tasks.wiring import Parts
@@ -25,6 +25,8 @@ from worker.couch.cluster import Cluster
 from worker.ops.sweep import NodeSeen, sweep
 
 log = get(__name__)
+# what these have is what the others should have, too
+WHOLE = frozenset({NodeState.HEALTHY, NodeState.SUSPECT, NodeState.MAINTENANCE})
 LOOK_AGAIN = 2.0  # seconds until a node whose state is in doubt is looked at again
 
 Record = dict[str, Any]
@@ -81,8 +83,9 @@ def _in_doubt(verdict: Verdict) -> bool:
 def _stand(parts: Parts, record: Mapping[str, Any], cluster: Cluster) -> None:
     """Where clients may go, and who acts as the primary: from all that is known of all nodes."""
     summary, found = parts.replication.links_summary(), parts.seen.last_pass()
-    lags = node_lags(cluster.names, summary, found)
     nodes = {node["name"]: node for node in record["nodes"]}
+    whole = [name for name, node in nodes.items() if NodeState(node["state"]) in WHOLE]
+    lags = lags_behind(cluster.names, whole, summary, found)
     standings = {
         name: Standing(NodeState(node["state"]), node["reason"], lags.get(name)) for name, node in nodes.items()
     }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
+
+from worker.core.lag import added
 
 Lags = Mapping[str, int | None]
 Known = Mapping[str, Any] | None
@@ -33,8 +35,16 @@ def _behind(name: str, found: Mapping[str, Any]) -> int | None:
     return total
 
 
-def added(one: int | None, other: int | None) -> int | None:
-    return None if one is None or other is None else one + other
+def lags_behind(names: Iterable[str], sources: Collection[str], summary: Known, found: Known) -> dict[str, int | None]:
+    """The same, of what these `sources` have: a node that is away, or is only being filled, keeps its changes to
+    itself, and nobody is worse than the others for lacking them."""
+    lags = node_lags(names, {**summary, "lag": {}} if summary else None, found)
+    behind = (summary or {}).get("behind", {})
+    for name in lags:
+        for source, lag in behind.get(name, {}).items():
+            if source in sources:
+                lags[name] = added(lags[name], lag)
+    return lags
 
 
 def seen_at(summary: Known, found: Known) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +20,7 @@ from tasks.wiring import Parts
 from worker.core.errors import NotFound, ReplicationError
 from worker.core.health import NodeState, Verdict
 from worker.couch.cluster import Cluster
+from worker.ops import register as copies
 from worker.ops.control import Control, Quiet
 from worker.ops.links import stuck
 from worker.ops.rejoin import Means, rejoin
@@ -26,6 +28,8 @@ from worker.ops.setup import setup
 from worker.ops.sync_result import SyncResult
 
 log = get(__name__)
+LINKS_PATIENCE = 15.0  # seconds; CouchDB starts a link within five
+LOOK_EVERY = 1.0  # seconds
 
 
 def run_rejoin(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
@@ -34,7 +38,8 @@ def run_rejoin(parts: Parts, cluster: Cluster, job: Job, control: Control) -> di
         raise NotFound(f"{node} is not one of the configured nodes: {', '.join(cluster.names)}", node=node)
     owed = verdict_of(parts, node)  # as it is now: what comes later is another debt
     try:
-        result = _rejoin(parts, cluster, node, control, emptied=owed.debt is NodeState.REPLACED)
+        emptied = _was_emptied(parts, cluster, node, owed)
+        result = _rejoin(parts, cluster, node, control, emptied=emptied)
     except ReplicationError as error:
         _note(parts, node, owed, f"could not be brought up to date: {error.detail}")
         raise
@@ -73,7 +78,39 @@ def _rejoin(parts: Parts, cluster: Cluster, node: str, control: Control, *, empt
         hub=parts.seen.primary(),
         synced=synced,
     )
-    return {**rejoin(cluster, node, means, control, emptied=emptied).as_json(), **told}
+    done = rejoin(cluster, node, means, control, emptied=emptied).as_json()
+    if parts.settings.continuous_replication:
+        told["links_caught_up"] = _links_caught_up(parts, node, gone, control)
+    return {**done, **told}
+
+
+def _links_caught_up(parts: Parts, node: str, gone: Collection[str], control: Control) -> bool:
+    """Wait until the links to and from the node are near their ends. Nothing is missing by now; but a link has a
+    checkpoint of its own, and until it has passed what a sync has carried, nobody can tell whether it works."""
+    control.report("links")
+    began = time.time()
+    parts.publisher.soon("links")
+    while time.time() < began + LINKS_PATIENCE:
+        control.check()
+        summary = parts.replication.links_summary()
+        if summary is not None and summary["observed_at"] > began:
+            behind = {name: of for name, of in summary.get("behind", {}).items() if name not in gone}
+            lags = [lag for source, lag in behind.get(node, {}).items() if source not in gone]
+            lags += [of[node] for of in behind.values() if node in of]
+            if all(lag is not None and lag <= parts.settings.ready_max_lag for lag in lags):
+                return True
+            parts.publisher.soon("links")
+        time.sleep(LOOK_EVERY)
+    return False
+
+
+def _was_emptied(parts: Parts, cluster: Cluster, node: str, owed: Verdict) -> bool:
+    """By the verdict, or because the copy of the register is gone that we had put there: our own database may have been
+    made again before anybody looked."""
+    if owed.debt is NodeState.REPLACED:
+        return True
+    said = copies.read(cluster, [node], parts.settings.couchdb_timeout).get(node)
+    return said is not None and not said and node in parts.seen.register_copies()
 
 
 def _set_up(parts: Parts, cluster: Cluster, node: str, control: Control, gone: dict[str, str]) -> dict[str, Any]:

@@ -97,7 +97,8 @@ class Verdict:
 
     `failures`, `successes`: looks in a row. `recent`: the last looks, "+" or "-" each. `downs`: when it was called
     down lately. `debt`: recovering or replaced, where its data has to be brought up to date; `debts` numbers them.
-    `started_at`: when its server was started. `down`, `doubted`: as if there were neither maintenance nor debt.
+    `why`: of being replaced, in words; who looks again may find the traces gone. `started_at`: when its server was
+    started. `down`, `doubted`: as if there were neither maintenance nor debt.
     """
 
     node: str
@@ -113,6 +114,7 @@ class Verdict:
     doubted: bool = False
     debt: NodeState | None = None
     debts: int = 0
+    why: str | None = None
     started_at: float | None = None
 
 
@@ -140,11 +142,12 @@ def judge(earlier: Verdict | None, look: Look, now: float, bounds: Bounds, facts
     fell = down and not before.down
     debt, debts = _debt(before, look, now, facts, fell=fell)
     state = _state(facts, down=down, doubted=doubted, debt=debt)
+    why = (before.why or facts.strange) if debt is NodeState.REPLACED else None
     return Verdict(
         node=look.node,
         state=state,
         since=before.since if earlier and before.state is state else now,
-        reason=_reason(state, look, facts, f"{successes} of {_wanted(downs, bounds)} good looks in a row", before),
+        reason=_reason(state, look, facts, f"{successes} of {_wanted(downs, bounds)} good looks in a row", why),
         failure=look.failure or (Failure.REPLACED if state is NodeState.REPLACED else None),
         failures=failures,
         successes=successes,
@@ -154,6 +157,7 @@ def judge(earlier: Verdict | None, look: Look, now: float, bounds: Bounds, facts
         doubted=doubted,
         debt=debt,
         debts=debts,
+        why=why,
         started_at=before.started_at if look.uptime is None else now - look.uptime,
     )
 
@@ -195,7 +199,7 @@ def _state(facts: Facts, *, down: bool, doubted: bool, debt: NodeState | None) -
     return debt or NodeState.HEALTHY
 
 
-def _reason(state: NodeState, look: Look, facts: Facts, counted: str, before: Verdict) -> str | None:
+def _reason(state: NodeState, look: Look, facts: Facts, counted: str, why: str | None) -> str | None:
     if state is NodeState.MAINTENANCE:
         return "taken out by a person" + (f"; {look.reason}" if look.reason else "")
     if not look.ok:
@@ -203,8 +207,7 @@ def _reason(state: NodeState, look: Look, facts: Facts, counted: str, before: Ve
     if state in {NodeState.DOWN, NodeState.SUSPECT}:
         return f"answers again: {counted}"
     if state is NodeState.REPLACED:
-        why = facts.strange or (before.reason if before.state is state else None) or "not the server it was"
-        return f"{why.partition('; ')[0]}; {facts.note or 'to be set up from nothing'}"
+        return f"{why or 'not the server it was'}; {facts.note or 'to be set up from nothing'}"
     if state is NodeState.RECOVERING:
         return facts.note or "was away, and is being brought up to date"
     return None

@@ -153,10 +153,12 @@ def forgiven(statuses: Mapping[str, LinkStatus], history: Mapping[str, Kicks], n
 @dataclass(frozen=True)
 class Summary:
     """Of many links: how many are in each state, and each node's lag: changes of others that it has not confirmed, None
-    where that of one of its links is not known."""
+    where that of one of its links is not known. `behind`: the same told apart by source, without those that it does not
+    lag behind."""
 
     states: Mapping[str, int] = field(default_factory=dict)
     lag: Mapping[str, int | None] = field(default_factory=dict)
+    behind: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
 
     @property
     def broken(self) -> int:
@@ -167,8 +169,16 @@ def summarise(statuses: Mapping[tuple[str, str, str], LinkStatus]) -> Summary:
     """`statuses` by (database, source, target)."""
     states: dict[str, int] = {}
     lag: dict[str, int | None] = {}
-    for (_, _, target), status in statuses.items():
+    behind: dict[str, dict[str, int | None]] = {}
+    for (_, source, target), status in statuses.items():
         states[status.state.value] = states.get(status.state.value, 0) + 1
-        so_far = lag.get(target, 0)
-        lag[target] = None if so_far is None or status.look.lag is None else so_far + status.look.lag
-    return Summary(states, lag)
+        lag[target] = added(lag.get(target, 0), status.look.lag)
+        if status.look.lag != 0:
+            of_target = behind.setdefault(target, {})
+            of_target[source] = added(of_target.get(source, 0), status.look.lag)
+    return Summary(states, lag, behind)
+
+
+def added(one: int | None, other: int | None) -> int | None:
+    """Unknown where one of them is."""
+    return None if one is None or other is None else one + other
