@@ -11,6 +11,7 @@ from celery import Celery
 from config.celery import options
 from config.settings import Settings, SettingsError
 from tasks.dirty import DirtySet
+from tasks.events import Events
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.publish import Publisher
@@ -36,6 +37,7 @@ class Parts:
     lookup: Lookup
     replication: ReplicationSeen
     dirty: DirtySet
+    events: Events
 
     @functools.cached_property
     def rules(self) -> Rules:
@@ -70,4 +72,5 @@ def build(settings: Settings, *, patience: float = WORKER_PATIENCE) -> Parts:
         lookup=Lookup(seen, publisher.look),
         replication=ReplicationSeen(client),
         dirty=DirtySet(client, settings.job_lease_seconds),
+        events=Events(client, secrets=settings.secrets),
     )

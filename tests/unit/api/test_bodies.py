@@ -154,7 +154,9 @@ def test_a_query_parameter_that_is_wrong_is_422_and_named(world: World, query: s
     assert answer.get_json()["errors"] == [{"field": field, "message": message}]
 
 
-@pytest.mark.parametrize("path", ["health", "nodes", "replication/health", "replication/info", "replication/status"])
+@pytest.mark.parametrize(
+    "path", ["events", "health", "nodes", "replication/health", "replication/info", "replication/status"]
+)
 def test_a_misspelt_query_parameter_is_an_error_everywhere(world: World, path: str) -> None:
     answer = world.client.get(f"/api/{path}?databse=pdfs")
     assert answer.status_code == 422
