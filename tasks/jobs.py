@@ -18,6 +18,7 @@ class Kind(StrEnum):
     SYNC = "sync"
     SETUP = "setup"
     VERIFY = "verify"
+    WEBHOOK = "webhook"
 
 
 class State(StrEnum):
@@ -78,11 +79,20 @@ class Request:
     def lock(self) -> str:
         if self.kind is Kind.VERIFY:
             return f"verify:{self.database}"  # beside a sync of the same database, never beside another verify
+        if self.kind is Kind.WEBHOOK:
+            return f"webhook:{self.params['mark']}"  # a receiver that hangs holds one thread, and not all there are
         return f"database:{self.database}" if self.kind is Kind.SYNC else self.kind.value
 
     @property
     def dedupe(self) -> str:
         return f"sync:{self.database}" if self.kind is Kind.SYNC else f"{self.kind.value}:{fingerprint(self.params)}"
+
+    @property
+    def about(self) -> str:
+        """What Flower shows of it."""
+        if self.kind is Kind.WEBHOOK:
+            return f"{self.params['event']['type']} to {self.params['receiver']}"
+        return self.database or "all"
 
     @property
     def breadth(self) -> int:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from tasks import reconcile
+from tasks.deliver import run_webhook
 from tasks.jobs import Job, Kind
 from tasks.redis import StoreUnavailable
 from tasks.route import route_for
@@ -44,7 +45,7 @@ def record_sync(parts: Parts, database: str, result: SyncResult, *, still_refuse
 
 
 def nothing_to_abandon(parts: Parts, cluster: Cluster, job: Job) -> list[str]:
-    """A set-up leaves nothing running on the nodes."""
+    """Neither a set-up nor a webhook leaves anything running on the nodes."""
     return []
 
 
@@ -52,4 +53,5 @@ WORKS = {
     Kind.SYNC: Work(run_sync, abandon_sync),
     Kind.SETUP: Work(reconcile.run_setup, nothing_to_abandon),
     Kind.VERIFY: Work(run_verify, abandon_verify),
+    Kind.WEBHOOK: Work(run_webhook, nothing_to_abandon),
 }

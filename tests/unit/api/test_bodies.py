@@ -137,7 +137,7 @@ def test_a_slash_is_part_of_a_name(world: World) -> None:
     [
         ("stat=queued", "stat", "is unknown here; known: state, kind, database, cursor, limit"),
         ("state=done", "state", "Input should be 'queued', 'running', 'succeeded', 'failed' or 'cancelled'"),
-        ("kind=", "kind", "Input should be 'sync', 'setup' or 'verify'"),
+        ("kind=", "kind", "Input should be 'sync', 'setup', 'verify' or 'webhook'"),
         ("database=", "database", "must not be empty"),
         ("cursor=next", "cursor", "must be a cursor from an earlier answer"),
         ("cursor=019ab1c2-6f3e-7c44-9d5a-0b8f2d1e7a90%0a", "cursor", "must be a cursor from an earlier answer"),

@@ -20,6 +20,7 @@ from tasks.redis import StoreUnavailable
 from tasks.replication_seen import ReplicationSeen
 from tasks.store import JobStore
 from tasks.submit import Jobs
+from tasks.webhooks import Webhooks
 from tasks.wiring import Parts
 
 PASSWORD = "hunter2-secret"
@@ -114,7 +115,7 @@ class World:
         self.replication = ReplicationSeen(self.redis)
         self.dirty = DirtySet(self.redis, self.lease_seconds)
         self.jobs = Jobs(self.store, self.publisher.job)
-        self.events = Events(self.redis, secrets=self.settings.secrets)
+        self.events = Events(self.redis, Webhooks(self.settings, self.jobs).submit, self.settings.secrets)
         self.lookup = Lookup(self.seen, self.publisher.look)
 
     @property
