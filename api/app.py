@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 from flask import Flask, Response
 
-from api import auth, context, docs, errors, health, jobs, nodes, observed, openapi, replication
+from api import auth, context, docs, errors, events, health, jobs, nodes, observed, openapi, replication
 from config.settings import Settings
+from tasks.events import Events
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.replication_seen import ReplicationSeen
@@ -19,7 +20,14 @@ from tasks.submit import Jobs
 
 VERSION = "0.1.0"
 KEEP_ALIVE = 15.0  # seconds between two comments on a quiet event stream
-_BLUEPRINTS = (replication.blueprint, jobs.blueprint, health.blueprint, nodes.blueprint, docs.blueprint)
+_BLUEPRINTS = (
+    replication.blueprint,
+    jobs.blueprint,
+    events.blueprint,
+    health.blueprint,
+    nodes.blueprint,
+    docs.blueprint,
+)
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -35,6 +43,7 @@ def create_app(
     lookup: Lookup,
     replication_seen: ReplicationSeen,
     soon: Callable[[str], None],
+    recorded: Events,
     *,
     clock: Callable[[], float] = time.time,
     keep_alive_seconds: float = KEEP_ALIVE,
@@ -58,6 +67,7 @@ def create_app(
             lookup=lookup,
             replication=replication_seen,
             soon=soon,
+            events=recorded,
             slots=context.Slots(settings.api_threads),
             clock=clock,
             shown_settings=observed.shown_settings(settings),

@@ -10,6 +10,7 @@ from typing import Any
 from flask import current_app
 
 from config.settings import Settings
+from tasks.events import Events
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.replication_seen import ReplicationSeen
@@ -45,6 +46,7 @@ class Context:
     lookup: Lookup
     replication: ReplicationSeen
     soon: Callable[[str], None]
+    events: Events
     slots: Slots
     clock: Callable[[], float]
     shown_settings: Mapping[str, Any]

@@ -56,6 +56,7 @@ _INDEX = {
     "replication": "/api/replication/health",
     "nodes": "/api/nodes",
     "jobs": "/api/jobs",
+    "events": "/api/events",
 }
 
 

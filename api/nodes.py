@@ -108,6 +108,16 @@ def maintenance(name: str) -> Response:
     parts = context()
     now = parts.clock()
     parts.seen.take_out(name, asked.on, now, asked.reason)
+    what = "was taken out" if asked.on else "was let in again"
+    detail = f"{name} {what} by {caller.name if (caller := auth.caller()) else 'somebody'}"
+    parts.events.record(
+        "node.maintenance",
+        at=now,
+        severity="info",
+        node=name,
+        detail=detail + (f": {asked.reason}" if asked.reason else ""),
+        on=asked.on,
+    )
     parts.soon("sweep")
     return answer(MaintenanceBody(node=name, on=asked.on, reason=asked.reason, since=now))
 

@@ -6,20 +6,23 @@ convert nothing ("true" is not true); answers are built from the records of the 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from tasks.jobs import Job, Kind, State
+from worker.core import times
+from worker.core.events import Event, EventType, Severity
 from worker.core.health import ClusterState, NodeState
 from worker.core.names import MAX_LENGTH, NODE_PATTERN, PATTERN, RULE, database_name_error
 
 MOST_JOBS_A_PAGE = 200
+MOST_EVENTS_A_PAGE = 200
 MOST_DATABASES = 1000  # in one setup
 MOST_STATUS_DATABASES = 1000  # on one page of the status
 _EXAMPLE_ID = "019ab1c2-6f3e-7c44-9d5a-0b8f2d1e7a90"
+_EVENT_ID = r"^(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,18})$"
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _NAME_SCHEMA: dict[str, Any] = {
     "type": "string",
@@ -34,7 +37,7 @@ def rfc3339(epoch: Any) -> Any:
     """Seconds since the epoch as "2026-11-23T15:00:00.123Z"; anything but a number is left as it is."""
     if isinstance(epoch, bool) or not isinstance(epoch, int | float):
         return epoch
-    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return times.rfc3339(epoch)
 
 
 def _name(value: str) -> str:
@@ -190,6 +193,20 @@ class JobsQuery(_In):
     )
 
 
+class EventsQuery(_In):
+    model_config = ConfigDict(strict=False)  # a query has only strings
+
+    after: str | None = Field(
+        None, pattern=_EVENT_ID, description="Only events after the one with this id, oldest first: for who follows."
+    )
+    before: str | None = Field(None, pattern=_EVENT_ID, description="Only events before the one with this id.")
+    limit: Annotated[int, _page_size(MOST_EVENTS_A_PAGE)] = Field(
+        50, ge=1, le=MOST_EVENTS_A_PAGE, description="Most events to answer."
+    )
+    type: EventType | None = Field(None, description="Only events of this type.")
+    node: str | None = Field(None, min_length=1, description="Only events of this node.")
+
+
 # --- jobs
 
 
@@ -252,6 +269,31 @@ class SubmittedJobBody(JobBody):
 class JobsBody(_Out):
     jobs: list[JobBody] = Field(description="Newest first.")
     next: str | None = Field(description="Cursor of the next page; null on the last one.")
+
+
+# --- events
+
+
+class EventBody(_Out):
+    id: str = Field(description="Ids grow; each is a cursor.", examples=["1795446000123-0"])
+    type: EventType
+    at: Time
+    severity: Severity
+    detail: str = Field(description="What happened, in words.")
+    node: str | None = Field(description="Null where it is not about one node.", examples=["replica1"])
+    database: str | None = Field(description="Null where it is not about one database.")
+    data: dict[str, Any] = Field(description="The same fields for every event of a type: docs/api.md lists them.")
+
+    @classmethod
+    def of(cls, event: Event) -> Self:
+        return cls.model_validate({**vars(event), "data": dict(event.data)})
+
+
+class EventsBody(_Out):
+    events: list[EventBody] = Field(description="Newest first; with `after` oldest first.")
+    next: str | None = Field(
+        description="`before` (with `after`: `after`) of the next page; null where there is no more."
+    )
 
 
 # --- what was last seen

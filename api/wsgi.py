@@ -14,4 +14,6 @@ def make(settings: Settings | None = None) -> Flask:
     """The app, wired to Redis and Celery as the settings (of the environment, by default) say."""
     settings = settings or current()
     parts = build(settings, patience=API_PATIENCE)
-    return create_app(settings, parts.jobs, parts.seen, parts.lookup, parts.replication, parts.publisher.soon)
+    return create_app(
+        settings, parts.jobs, parts.seen, parts.lookup, parts.replication, parts.publisher.soon, parts.events
+    )

@@ -27,6 +27,7 @@ SECTIONS = {
     "redis_url": "Jobs",
     "api_host": "The API",
     "health_interval": "Health",
+    "webhook_urls": "Webhooks",
     "flower_host": "Flower and logs",
 }
 # .env.example up to this line is ours; what follows is written by hand

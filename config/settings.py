@@ -31,6 +31,7 @@ from pydantic import (
 
 from config.nodes import NodeSetting, parse_node, parse_nodes, split
 from config.rules import RuleSetting, read_rules
+from config.webhooks import Receiver, parse_keys, parse_receivers, tokens_of
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 _SHA256 = re.compile(r"^sha256:[0-9a-f]{64}$")
@@ -180,6 +181,19 @@ class Settings(BaseModel):
         "a better one is there.",
     )
 
+    # --- webhooks
+    webhook_urls: SecretStr = Field(
+        SecretStr(""),
+        description="Who is sent each event, comma-separated http:// or https:// URLs (or WEBHOOK_URLS_FILE). A comma "
+        "in a URL is written %2C. Needs WEBHOOK_SECRET.",
+    )
+    webhook_secret: SecretStr = Field(
+        SecretStr(""),
+        description="What events are signed with (Standard Webhooks; or WEBHOOK_SECRET_FILE): `whsec_` and then 24 to "
+        "64 random bytes in base64; `echo whsec_$(openssl rand -base64 32)` makes one. While receivers change from "
+        "one to another, write both, the new one first, separated by a blank: each event then has both signatures.",
+    )
+
     # --- Flower and logs
     flower_host: str = Field("127.0.0.1", description="Address Flower listens on.")
     flower_port: int = Field(5555, ge=0, le=65_535, description="Port Flower listens on.")
@@ -219,6 +233,16 @@ class Settings(BaseModel):
         return frozenset(named | LOOPBACK_HOSTS)
 
     @functools.cached_property
+    def receivers(self) -> tuple[Receiver, ...]:
+        """Who is sent each event."""
+        return parse_receivers(self.webhook_urls.get_secret_value())
+
+    @functools.cached_property
+    def webhook_keys(self) -> tuple[bytes, ...]:
+        """What events are signed with, the newest first."""
+        return parse_keys(self.webhook_secret.get_secret_value())
+
+    @functools.cached_property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for masking in logs."""
         values = [
@@ -233,6 +257,9 @@ class Settings(BaseModel):
         plain += [pair.partition(":")[2] for pair in split(self.flower_basic_auth.get_secret_value())]
         plain += [_redis_password(url.get_secret_value()) for url in (self.redis_url, self.broker_url)]
         plain += [node.password or "" for node in self.nodes]
+        plain += [token for receiver in self.receivers for token in tokens_of(receiver)]
+        for secret in self.webhook_secret.get_secret_value().split():
+            plain += [secret, secret.removeprefix("whsec_")]
         # as they stand in URLs, too
         return tuple({form for value in plain if value for form in (value, quote(value, safe=""))})
 
@@ -261,6 +288,18 @@ class Settings(BaseModel):
                 raise ValueError(
                     f"each token needs at least {MIN_TOKEN_LENGTH} characters, or is sha256:<64 hex digits>"
                 )
+        return value
+
+    @field_validator("webhook_urls")
+    @classmethod
+    def _readable_receivers(cls, value: SecretStr) -> SecretStr:
+        parse_receivers(value.get_secret_value())
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _readable_keys(cls, value: SecretStr) -> SecretStr:
+        parse_keys(value.get_secret_value())
         return value
 
     @field_validator("couchdb_url", "replication_nodes")
@@ -294,6 +333,8 @@ class Settings(BaseModel):
             raise ValueError("COUCHDB_CLIENT_KEY needs COUCHDB_CLIENT_CERT beside it")
         if self.replication_user and not self.replication_password.get_secret_value():
             raise ValueError("REPLICATION_USER needs REPLICATION_PASSWORD beside it")
+        if self.receivers and not self.webhook_keys:
+            raise ValueError("WEBHOOK_URLS needs WEBHOOK_SECRET beside it: nothing is sent unsigned")
         _ = self.rules  # read now: what was checked is what counts, whatever the file says later
         try:
             parse_nodes(self.couchdb_url, self.replication_nodes)

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from config.logs import get
 from tasks import judging
 from tasks.lags import lags_behind, seen_at
 from tasks.locks import alone
@@ -24,9 +23,16 @@ from worker.core.rules import USERS
 from worker.couch.cluster import Cluster
 from worker.ops.sweep import NodeSeen, sweep
 
-log = get(__name__)
 # what these have is what the others should have, too
 WHOLE = frozenset({NodeState.HEALTHY, NodeState.SUSPECT, NodeState.MAINTENANCE})
+SEVERITY = {
+    NodeState.HEALTHY: "info",
+    NodeState.RECOVERING: "info",
+    NodeState.MAINTENANCE: "info",
+    NodeState.SUSPECT: "warning",
+    NodeState.REPLACED: "warning",
+    NodeState.DOWN: "error",
+}
 LOOK_AGAIN = 2.0  # seconds until a node whose state is in doubt is looked at again
 
 Record = dict[str, Any]
@@ -60,15 +66,17 @@ def look_once(parts: Parts, cluster: Cluster, names: Collection[str] | None = No
     remembered = {name: judging.read(node) for name, node in before.items()}
     verdicts, register = judging.judged(parts, looks, remembered, known, now)
     nodes = {**before, **{name: _node(cluster, verdicts[name], node, now) for name, node in seen.items()}}
+    state = _cluster(nodes, (parts.replication.links_summary() or {}).get("broken", 0)).value
     record = {
         "observed_at": now if names is None else earlier.get("observed_at", now),
-        "cluster": _cluster(nodes, (parts.replication.links_summary() or {}).get("broken", 0)).value,
+        "cluster": state,
         "nodes": [nodes[name] for name in cluster.names if name in nodes],
     }
     databases = _databases(seen, users=parts.settings.replicate_users) if names is None else None
+    # told before it is kept: where Redis goes away in between, it is told twice and not never
+    _tell(parts, earlier, remembered, verdicts, state)
     parts.seen.save_sweep(record, databases)
     _stand(parts, record, cluster)
-    _tell(remembered, verdicts)
     judging.spread(parts, cluster, register, looks)
     if databases is not None and all(node.databases is not None for node in seen.values()):
         _forget(parts, databases)
@@ -108,16 +116,41 @@ def _stand(parts: Parts, record: Mapping[str, Any], cluster: Cluster) -> None:
     acting = parts.seen.primary()
     now_acting = acting_primary(cluster.names, standings, acting, max_lag)
     if now_acting is not None and now_acting != acting:
-        parts.seen.save_primary(now_acting)
         if acting is not None:
-            log.warning("acting primary", node=now_acting, before=acting)
+            parts.events.record(
+                "primary.moved",
+                at=time.time(),
+                severity="warning" if now_acting != cluster.names[0] else "info",
+                node=now_acting,
+                detail=f"{now_acting} acts as the primary now, in place of {acting}",
+                **{"from": acting, "to": now_acting},
+            )
+        parts.seen.save_primary(now_acting)
 
 
-def _tell(before: Mapping[str, Verdict], verdicts: Mapping[str, Verdict]) -> None:
+def _tell(
+    parts: Parts, earlier: Record, before: Mapping[str, Verdict], verdicts: Mapping[str, Verdict], to: str
+) -> None:
+    """Every change is an event; that nodes are well when they are seen for the first time is none."""
+    now = time.time()
     for name, verdict in verdicts.items():
-        if name not in before or before[name].state is not verdict.state:
-            tell = log.info if verdict.state is NodeState.HEALTHY else log.warning
-            tell("node state", node=name, state=verdict.state.value, reason=verdict.reason)
+        was = before[name].state if name in before else NodeState.UNKNOWN
+        if was is verdict.state or (was is NodeState.UNKNOWN and verdict.state is NodeState.HEALTHY):
+            continue
+        parts.events.record(
+            "node.state",
+            at=now,
+            severity=SEVERITY[verdict.state],
+            node=name,
+            detail=f"{name} is {verdict.state.value}" + (f": {verdict.reason}" if verdict.reason else ""),
+            failure=verdict.failure.value if verdict.failure else None,
+            **{"from": was.value, "to": verdict.state.value},
+        )
+    was_all = earlier.get("cluster")
+    if was_all not in {None, to}:
+        severity = {"healthy": "info", "down": "error"}.get(to, "warning")
+        detail = f"the cluster is {to}"
+        parts.events.record("cluster.state", at=now, severity=severity, detail=detail, **{"from": was_all, "to": to})
 
 
 def _cluster(nodes: Mapping[str, Record], broken: int) -> ClusterState:

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     SETUP = "setup"
     VERIFY = "verify"
     REJOIN = "rejoin"
+    WEBHOOK = "webhook"
 
 
 class State(StrEnum):
@@ -81,6 +82,8 @@ class Request:
             return f"verify:{self.database}"  # beside a sync of the same database, never beside another verify
         if self.kind is Kind.REJOIN:
             return f"rejoin:{self.params['node']}"
+        if self.kind is Kind.WEBHOOK:
+            return f"webhook:{self.params['mark']}"  # a receiver that hangs holds one thread, and not all there are
         return f"database:{self.database}" if self.kind is Kind.SYNC else self.kind.value
 
     @property
@@ -90,6 +93,13 @@ class Request:
         # whoever asks for it: the same is done
         wanted = {"node": self.params["node"]} if self.kind is Kind.REJOIN else self.params
         return f"{self.kind.value}:{fingerprint(wanted)}"
+
+    @property
+    def about(self) -> str:
+        """What Flower shows of it."""
+        if self.kind is Kind.WEBHOOK:
+            return f"{self.params['event']['type']} to {self.params['receiver']}"
+        return str(self.params["node"]) if self.kind is Kind.REJOIN else self.database or "all"
 
     @property
     def breadth(self) -> int:

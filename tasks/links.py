@@ -42,7 +42,10 @@ def run_links(parts: Parts, cluster: Cluster) -> None:
     summary = summarise({(link.database, link.source, link.target): status for link, status in statuses.items()})
     # nobody looked at the links of the others: what they lack is not known
     lag = {**summary.lag, **{name: None for name in cluster.names if name not in answering}}
-    record = {**asdict(summary), "lag": lag, "broken": summary.broken, "observed_at": now}
+    before = (parts.replication.links_summary() or {}).get("cut", {})
+    cut = _cut(statuses, up, before)
+    _tell_cuts(parts, before, cut, now)
+    record = {**asdict(summary), "lag": lag, "broken": summary.broken, "cut": cut, "observed_at": now}
     parts.replication.save_links(found, record)
 
 
@@ -93,6 +96,31 @@ def _tell_changes(earlier: Mapping[Link, LinkStatus], statuses: Mapping[Link, Li
             continue
         tell = log.warning if status.state in BROKEN else log.info
         tell("link state", database=link.database, link=str(link), state=status.state.value, error=status.look.error)
+
+
+def _cut(statuses: Mapping[Link, LinkStatus], up: Mapping[str, bool], before: Mapping[str, int]) -> dict[str, int]:
+    """How many links of each pair ("source -> target") carry nothing, although both nodes answer us. While one of the
+    two does not, nothing is known to have changed."""
+    counts = {pair: count for pair, count in before.items() if not all(up.get(name) for name in pair.split(" -> "))}
+    for link, status in statuses.items():
+        if status.state in BROKEN and up.get(link.source) and up.get(link.target):
+            counts[str(link)] = counts.get(str(link), 0) + 1
+    return counts
+
+
+def _tell_cuts(parts: Parts, before: Mapping[str, int], now_cut: Mapping[str, int], now: float) -> None:
+    for pair in sorted({*before, *now_cut}):
+        source, target = pair.split(" -> ")
+        ends = {"source": source, "target": target}
+        if pair not in before:
+            count = now_cut[pair]
+            detail = f"{count} of the links from {source} to {target} carry no changes (GET /api/replication/status)"
+            parts.events.record(
+                "links.broken", at=now, severity="warning", node=target, detail=detail, count=count, **ends
+            )
+        elif pair not in now_cut:
+            detail = f"the links from {source} to {target} carry changes again"
+            parts.events.record("links.mended", at=now, severity="info", node=target, detail=detail, **ends)
 
 
 def _told(link: Link, status: LinkStatus, found: Trouble | None, now: float) -> dict[str, Any]:

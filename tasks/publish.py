@@ -1,6 +1,6 @@
 """The one place that puts messages on Celery's queues.
 
-A message is a job's id and nothing else. `argsrepr` is what Flower shows instead of it: the database, in words.
+A message is a job's id and nothing else. `argsrepr` is what Flower shows instead of it: what it is about, in words.
 
 Written with kombu in Celery's documented protocol, version 2
 (https://docs.celeryq.dev/en/stable/internals/protocol.html), and not with `send_task`: that works routes,
@@ -31,7 +31,7 @@ class Publisher:
     def job(self, job_id: str, request: Request) -> None:
         """Raises StoreUnavailable where the broker does not answer."""
         kind = request.kind.value
-        self._send(kind, [job_id], queue=kind, shown=f"{request.database or 'all'} {job_id}")
+        self._send(kind, [job_id], queue=kind, shown=f"{request.about} {job_id}")
 
     def on_change(self, database: str, token: str) -> None:
         """Have a worker sync a database that changed. Raises StoreUnavailable."""

@@ -7,7 +7,6 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
-from config.logs import get
 from tasks import judging
 from tasks.away import away
 from tasks.jobs import Job
@@ -27,7 +26,6 @@ from worker.ops.rejoin import Means, rejoin
 from worker.ops.setup import setup
 from worker.ops.sync_result import SyncResult
 
-log = get(__name__)
 LINKS_PATIENCE = 15.0  # seconds; CouchDB starts a link within five
 LOOK_EVERY = 1.0  # seconds
 
@@ -41,15 +39,40 @@ def run_rejoin(parts: Parts, cluster: Cluster, job: Job, control: Control) -> di
         emptied = _was_emptied(parts, cluster, node, owed)
         result = _rejoin(parts, cluster, node, control, emptied=emptied)
     except ReplicationError as error:
-        _note(parts, node, owed, f"could not be brought up to date: {error.detail}")
+        _failed(parts, node, owed, job, error)
         raise
     with suppress(StoreUnavailable):
         if owed.debt is not None:
             parts.seen.pay(node, owed.debts)
         _note(parts, node, owed, None)
         parts.publisher.soon("sweep")
-    log.info("node rejoined", node=node, databases=result["databases"])
+        parts.events.record(
+            "node.rejoined",
+            at=time.time(),
+            severity="info",
+            node=node,
+            detail=f"{node} is up to date: {result['databases']} databases, {result['seconds']} s",
+            job=job.id,
+            seconds=result["seconds"],
+        )
     return result
+
+
+def _failed(parts: Parts, node: str, owed: Verdict, job: Job, error: ReplicationError) -> None:
+    """Told once for each reason: it is tried again and again."""
+    words = f"could not be brought up to date: {error.detail}"
+    with suppress(StoreUnavailable):
+        if parts.seen.rejoins().get(node, {}).get("note") != words:
+            parts.events.record(
+                "node.rejoin-failed",
+                at=time.time(),
+                severity="error",
+                node=node,
+                detail=f"{node} {words}",
+                job=job.id,
+                error=error.slug,
+            )
+    _note(parts, node, owed, words)
 
 
 def verdict_of(parts: Parts, node: str) -> Verdict:

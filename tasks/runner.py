@@ -89,7 +89,9 @@ class Runner:
             self._finish(job, token, State.SUCCEEDED, result=result)
 
     def _failed(self, job: Job, token: int, error: Exception) -> None:
-        verdict = policy.decide(error, job.failures + 1, self._parts.settings.job_max_attempts, random.random())  # noqa: S311 - jitter
+        most = policy.starts(job.kind, self._parts.settings.job_max_attempts)
+        chance = random.random()  # noqa: S311 - jitter
+        verdict = policy.decide(error, job.failures + 1, most, chance, policy.PAUSES.get(job.kind, ()))
         if isinstance(verdict, policy.Retry):
             log.warning("job will be tried again", error=str(error), delay=round(verdict.delay, 1))
             self._release(job, token, verdict.delay, failed=True)

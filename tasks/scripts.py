@@ -184,7 +184,8 @@ return 1
 """
 )
 
-# ARGV: id, nonce, now, lease in ms, most failures, error JSON for a job that has used them up, result ttl
+# ARGV: id, nonce, now, lease in ms, JSON of {most: failures, error: its JSON for a job that has used them up} by kind,
+#       result ttl
 # Returns {what, token or 0, ids to wake}; what: claimed, gone, not-queued, early, leased, busy, exhausted
 CLAIM = (
     _PRELUDE
@@ -207,9 +208,10 @@ if owner and owner ~= id then
   return {'busy', 0, {}}
 end
 -- a cancelled job is claimed whatever it has used up: what it left running on the nodes has to be stopped
-if seen[4] ~= '1' and tonumber(seen[5] or '0') >= tonumber(ARGV[5]) then
-  redis.call('HSET', job_key(id), 'error', ARGV[6])
-  return {'exhausted', 0, finish(id, data, 'queued', 'failed', ARGV[3], tonumber(ARGV[7]))}
+local lost = cjson.decode(ARGV[5])[data.kind]
+if seen[4] ~= '1' and tonumber(seen[5] or '0') >= lost.most then
+  redis.call('HSET', job_key(id), 'error', lost.error)
+  return {'exhausted', 0, finish(id, data, 'queued', 'failed', ARGV[3], tonumber(ARGV[6]))}
 end
 local attempt = tonumber(seen[2]) + 1
 redis.call('PERSIST', job_key(id))

@@ -17,7 +17,7 @@ from typing import Any
 
 import redis
 
-from tasks import scripts
+from tasks import policy, scripts
 from tasks.jobs import Job, JobError, Kind, Progress, Request, State, fingerprint, new_id
 from tasks.observations import DATABASES
 from tasks.redis import translated
@@ -74,7 +74,7 @@ class JobStore:
         self._redis: Any = client
         self._ttl = result_ttl
         self._lease_ms = int(lease_seconds * 1000)
-        self._max_attempts = max_attempts
+        self._lost = json.dumps({kind.value: _lost(policy.starts(kind, max_attempts)) for kind in Kind})
         names = ("CREATE", "CONFIRM", "DISCARD", "CLAIM", "BEAT", "FINISH", "RELEASE", "CANCEL", "REAP", "EXPEDITE")
         self._scripts = {name: client.register_script(getattr(scripts, name)) for name in names}
 
@@ -132,14 +132,7 @@ class JobStore:
 
     def claim(self, job_id: str, nonce: str, now: float) -> Claim:
         """Become the one worker that runs the job. `nonce` is new for every call of a task."""
-        lost = JobError(
-            "worker-lost",
-            f"{self._max_attempts} workers in a row died or went silent while they ran this job",
-            retryable=True,
-        )
-        what, token, wake = self._run(
-            "CLAIM", job_id, nonce, now, self._lease_ms, self._max_attempts, json.dumps(asdict(lost)), self._ttl
-        )
+        what, token, wake = self._run("CLAIM", job_id, nonce, now, self._lease_ms, self._lost, self._ttl)
         return Claim(what, int(token), wake)
 
     def beat(self, job_id: str, token: int, nonce: str, progress: Progress | None = None) -> str:
@@ -239,6 +232,12 @@ class JobStore:
             for state in State:
                 pipeline.zcard(f"{PREFIX}jobs:state:{state.value}")
             return dict(zip([state.value for state in State], pipeline.execute(), strict=True))
+
+
+def _lost(most: int) -> dict[str, Any]:
+    """How many starts a job has, and the error of one that has used them up."""
+    words = f"{most} workers in a row died or went silent while they ran this job"
+    return {"most": most, "error": json.dumps(asdict(JobError("worker-lost", words, retryable=True)))}
 
 
 def _changed(listener: Any, seconds: float) -> bool:

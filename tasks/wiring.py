@@ -11,6 +11,7 @@ from celery import Celery
 from config.celery import options
 from config.settings import Settings, SettingsError
 from tasks.dirty import DirtySet
+from tasks.events import Events
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.publish import Publisher
@@ -19,6 +20,7 @@ from tasks.replication_seen import ReplicationSeen
 from tasks.rules import rules_of
 from tasks.store import JobStore
 from tasks.submit import Jobs
+from tasks.webhooks import Webhooks
 from worker.core.rules import Rules
 
 NAME = "notebook-replication"
@@ -36,6 +38,7 @@ class Parts:
     lookup: Lookup
     replication: ReplicationSeen
     dirty: DirtySet
+    events: Events
 
     @functools.cached_property
     def rules(self) -> Rules:
@@ -59,15 +62,17 @@ def build(settings: Settings, *, patience: float = WORKER_PATIENCE) -> Parts:
         max_attempts=settings.job_max_attempts,
     )
     seen = Observations(client)
+    jobs = Jobs(store, publisher.job)
     return Parts(
         settings=settings,
         redis=client,
         celery=celery,
         publisher=publisher,
         store=store,
-        jobs=Jobs(store, publisher.job),
+        jobs=jobs,
         seen=seen,
         lookup=Lookup(seen, publisher.look),
         replication=ReplicationSeen(client),
         dirty=DirtySet(client, settings.job_lease_seconds),
+        events=Events(client, Webhooks(settings, jobs).submit, settings.secrets),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tasks.deliver import run_webhook
 from tasks.jobs import Job, Kind
 from tasks.reconcile import run_setup
 from tasks.rejoin import run_rejoin
@@ -22,4 +23,5 @@ WORKS = {
     Kind.SETUP: Work(run_setup, nothing_to_abandon),
     Kind.VERIFY: Work(run_verify, abandon_verify),
     Kind.REJOIN: Work(run_rejoin, nothing_to_abandon),
+    Kind.WEBHOOK: Work(run_webhook, nothing_to_abandon),
 }

@@ -853,3 +853,39 @@ def test_creating_with_an_id_that_is_there_makes_no_second_record(store: JobStor
 
     assert created.what == "created"
     assert list(store_redis.keys("nbr:job:*")) == [f"nbr:job:{created.id}"]
+
+
+# --- kinds with a schedule of their own
+
+WEBHOOK = Request(
+    Kind.WEBHOOK, None, {"event": {"type": "node.state"}, "receiver": "https://hook.test", "mark": "0123"}
+)
+
+
+def test_a_job_that_waits_for_hours_is_kept_and_comes_back(store: JobStore, store_redis: redis.Redis) -> None:
+    """Far longer than results are kept."""
+    job_id, token = running(store, WEBHOOK)
+    due = NOW + 20 * TTL
+
+    store.release(job_id, token, NOW, not_before=due, failed=True)
+
+    assert store_redis.ttl(f"nbr:job:{job_id}") == -1
+    assert reap(store, due - 1) == []
+    assert store.claim(job_id, "worker-2", due - 1).what == "early"
+    assert job(store, job_id).state is State.QUEUED
+    assert reap(store, due) == [job_id]
+    assert store.claim(job_id, "worker-2", due).what == "claimed"
+
+
+def test_it_has_as_many_starts_as_its_schedule(store: JobStore) -> None:
+    job_id = queued(store, WEBHOOK)
+    for number in range(10):
+        claim = store.claim(job_id, f"worker-{number}", NOW)
+        assert claim.what == "claimed"
+        store.release(job_id, claim.token, NOW, failed=True)
+
+    assert store.claim(job_id, "worker", NOW).what == "exhausted"
+    found = job(store, job_id)
+    assert found.error is not None
+    assert (found.error.type, found.error.context) == ("worker-lost", {})
+    assert found.error.detail.startswith("10 workers in a row")

@@ -10,6 +10,7 @@ import base64
 import json
 import secrets
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,9 @@ TOKEN = f"token-{secrets.token_hex(16)}"
 WRONG_TOKEN = f"wrong-token-{secrets.token_hex(16)}"
 REDIS_PASSWORD = f"redis-secret-{secrets.token_hex(8)}"
 FLOWER_PASSWORD = f"flower-secret-{secrets.token_hex(8)}"
+HOOK_PASSWORD = f"hook-password-{secrets.token_hex(8)}"
+HOOK_TOKEN = f"hook-token-{secrets.token_hex(8)}"
+HOOK_SECRET = base64.b64encode(secrets.token_bytes(24)).decode()
 
 
 @pytest.fixture
@@ -45,6 +49,9 @@ def marked(mortals: list[Couch], tmp_path: Path) -> Iterator[System]:
         "API_TOKENS": f"{TOKEN},another-{TOKEN}",
         "FLOWER_BASIC_AUTH": f"flower:{FLOWER_PASSWORD}",
         "FLOWER_PORT": str(any_free()),
+        # where nobody listens: failures like to tell of a URL
+        "WEBHOOK_URLS": f"http://hook:{HOOK_PASSWORD}@127.0.0.1:{any_free()}/services/{HOOK_TOKEN}",
+        "WEBHOOK_SECRET": f"whsec_{HOOK_SECRET}",
         "COUCHDB_TIMEOUT": "4",
         "JOB_MAX_ATTEMPTS": "1",
     }
@@ -67,6 +74,9 @@ def markers(nodes: list[Couch]) -> dict[str, str]:
         "Redis' password": REDIS_PASSWORD,
         "Flower's password": FLOWER_PASSWORD,
         "a node's password": nodes[0].password,
+        "a webhook's password": HOOK_PASSWORD,
+        "a webhook's token": HOOK_TOKEN,
+        "the webhook secret": HOOK_SECRET,
     }
     pair = f"{nodes[0].user}:{nodes[0].password}".encode()
     # without the last characters, which depend on what follows
@@ -96,7 +106,9 @@ def live_through_much(system: System, nodes: list[Couch], fresh: Fresh) -> str:
     nodes[0].fill(database, 5)
     assert api.sync(database, wait=True).json()["state"] == "succeeded"
     assert api.setup(database=database, wait=True).json()["state"] == "succeeded"
-    for path in ("/api/health", "/api/nodes", "/api/jobs", "/openapi.json"):
+    told = f"{nodes[0].url.replace('//', f'//{nodes[0].user}:{nodes[0].password}@')} is down"
+    system.parts.events.record("node.state", at=time.time(), detail=told, severity="error", node=nodes[0].name)
+    for path in ("/api/health", "/api/nodes", "/api/jobs", "/api/events", "/openapi.json"):
         assert api.get(path).status_code == 200
     for what in ("status", "health", "info"):
         assert api.get(f"/api/replication/{what}").status_code == 200
@@ -120,6 +132,11 @@ def live_through_much(system: System, nodes: list[Couch], fresh: Fresh) -> str:
     wait_until(lambda: api.get("/api/replication/health").json()["status"] == "degraded", "it is seen")
     api.get("/api/nodes")
     api.get(f"/api/jobs?database={database}")
+    tried = wait_until(
+        lambda: [job for job in api.get("/api/jobs?kind=webhook").json()["jobs"] if job["attempts"] > 1],
+        "an event was sent twice in vain",
+    )
+    assert tried[0]["params"]["event"]["type"] == "node.state"
     return database
 
 
@@ -150,6 +167,7 @@ def whole(store: redis.Redis, key: str) -> str:
         "list": lambda name: store.lrange(name, 0, -1),
         "set": store.smembers,
         "zset": lambda name: store.zrange(name, 0, -1),
+        "stream": store.xrange,
     }
     value = read[str(store.type(key))](key)
     return json.dumps(sorted(value) if isinstance(value, set) else value)

@@ -7,6 +7,7 @@
     │   ├── Unreachable          refused, reset, DNS, TLS hand-shake broken off
     │   ├── TimedOut             connected, no answer within the time-out
     │   ├── ServerFault          5xx, and 429
+    │   ├── DeliveryFailed       a webhook receiver did not take an event, in whatever way
     │   ├── LockedOut            403 "temporarily locked": too many wrong passwords (CouchDB 3.4+, up to 300 s)
     │   ├── NotEnoughNodes       fewer than two nodes answer, so there is nothing to replicate between
     │   └── NotCaughtUp          databases of a node could not be brought up to date
@@ -23,6 +24,8 @@
         ├── MixedNodeKinds       CouchDB and stand-ins in one cluster
         ├── SameNodeTwice        two configured nodes are one server
         ├── OneNodeOnly          no second node is configured
+        ├── WebhookGone          410 from a webhook receiver: it wants no more events
+        ├── WebhookUnknown       an event is for a receiver that the settings do not name any more
         └── DocumentsRefused     a target skipped documents, or lacks some that replication has confirmed
 
     Interrupted                  not a failure of the work; raised between its steps
@@ -88,6 +91,13 @@ class NotCaughtUp(Transient):
     slug = "not-caught-up"
 
 
+class DeliveryFailed(Transient):
+    """`retry_after`: seconds that the receiver wants to be left alone."""
+
+    slug = "delivery-failed"
+    retry_after: float = 0
+
+
 class TlsRefused(Permanent):
     slug = "tls-refused"
 
@@ -134,6 +144,14 @@ class SameNodeTwice(Permanent):
 
 class OneNodeOnly(Permanent):
     slug = "one-node-only"
+
+
+class WebhookGone(Permanent):
+    slug = "webhook-gone"
+
+
+class WebhookUnknown(Permanent):
+    slug = "webhook-unknown"
 
 
 class DocumentsRefused(Permanent):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 MASK = "***"
 # userinfo of a URL (RFC 3986, 3.2.1): everything between "//" and the last "@" before the path
@@ -35,3 +36,15 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
         if len(secret) >= 4:  # masking every "a" would hide the message and reveal the password
             text = text.replace(secret, MASK)
     return text
+
+
+def scrub_all(value: Any, secrets: Iterable[str] = ()) -> Any:
+    """`value` with every text in it scrubbed, at any depth; what is neither text nor a container stays as it is."""
+    known = tuple(secrets)
+    if isinstance(value, str):
+        return scrub(value, known)
+    if isinstance(value, dict):
+        return {key: scrub_all(item, known) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [scrub_all(item, known) for item in value]
+    return value

@@ -137,7 +137,7 @@ def test_a_slash_is_part_of_a_name(world: World) -> None:
     [
         ("stat=queued", "stat", "is unknown here; known: state, kind, database, cursor, limit"),
         ("state=done", "state", "Input should be 'queued', 'running', 'succeeded', 'failed' or 'cancelled'"),
-        ("kind=", "kind", "Input should be 'sync', 'setup', 'verify' or 'rejoin'"),
+        ("kind=", "kind", "Input should be 'sync', 'setup', 'verify', 'rejoin' or 'webhook'"),
         ("database=", "database", "must not be empty"),
         ("cursor=next", "cursor", "must be a cursor from an earlier answer"),
         ("cursor=019ab1c2-6f3e-7c44-9d5a-0b8f2d1e7a90%0a", "cursor", "must be a cursor from an earlier answer"),
@@ -154,7 +154,9 @@ def test_a_query_parameter_that_is_wrong_is_422_and_named(world: World, query: s
     assert answer.get_json()["errors"] == [{"field": field, "message": message}]
 
 
-@pytest.mark.parametrize("path", ["health", "nodes", "replication/health", "replication/info", "replication/status"])
+@pytest.mark.parametrize(
+    "path", ["events", "health", "nodes", "replication/health", "replication/info", "replication/status"]
+)
 def test_a_misspelt_query_parameter_is_an_error_everywhere(world: World, path: str) -> None:
     answer = world.client.get(f"/api/{path}?databse=pdfs")
     assert answer.status_code == 422

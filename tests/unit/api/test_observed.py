@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,8 @@ def test_no_answer_shows_a_credential() -> None:
         "redis_url": "redis://:not-to-be-seen-redis@127.0.0.1:6379/0",
         "broker_url": "redis://:not-to-be-seen-broker@127.0.0.1:6379/0",
         "flower_basic_auth": "user:not-to-be-seen-flower",
+        "webhook_urls": "https://chat.test/not-to-be-seen-token",
+        "webhook_secret": f"whsec_{base64.b64encode(b'not-to-be-seen-' * 2).decode()}",
     }
     world = World(settings(**secrets, couchdb_user="admin-name", replication_user="replicator-name"))
     world.alive()

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from config.settings import Settings, build
+from tasks.events import Events
 from tasks.jobs import Job, Kind, Request, State
 from tasks.lookup import Lookup
 from tasks.observations import Observations
@@ -51,10 +52,11 @@ class World:
         self.seen = Observations(redis)
         self.replication = ReplicationSeen(redis)
         self.jobs = Jobs(self.store, self._publish)
-        self.app = self._app(self.jobs, self.seen, self.replication)
+        self.events = Events(redis)
+        self.app = self._app(self.jobs, self.seen, self.replication, self.events)
         self.client = self.app.test_client()
 
-    def _app(self, jobs: Jobs, seen: Observations, replication: ReplicationSeen) -> Flask:
+    def _app(self, jobs: Jobs, seen: Observations, replication: ReplicationSeen, events: Events) -> Flask:
         return create_app(
             self.settings,
             jobs,
@@ -62,6 +64,7 @@ class World:
             Lookup(seen, self._ask),
             replication,
             self.wanted_soon.append,
+            events,
             clock=lambda: self.now,
             keep_alive_seconds=self.keep_alive_seconds,
         )
@@ -69,7 +72,8 @@ class World:
     def without_redis(self) -> FlaskClient:
         """The same API with its Redis at a port where nothing listens."""
         redis = connect("redis://127.0.0.1:1/0")
-        return self._app(Jobs(_store(redis), self._publish), Observations(redis), ReplicationSeen(redis)).test_client()
+        jobs = Jobs(_store(redis), self._publish)
+        return self._app(jobs, Observations(redis), ReplicationSeen(redis), Events(redis)).test_client()
 
     def _publish(self, job_id: str, request: Request) -> None:
         self.published.append(job_id)

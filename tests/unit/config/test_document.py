@@ -41,6 +41,8 @@ def test_secrets_and_only_secrets_have_a_file_variable() -> None:
         "broker_url",
         "api_tokens",
         "flower_basic_auth",
+        "webhook_urls",
+        "webhook_secret",
     }
 
 

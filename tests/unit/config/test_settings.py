@@ -361,6 +361,8 @@ SECRET_SETTINGS: dict[str, Any] = {
     "BROKER_URL": "redis://user:broker-secret@r:6379/1",
     "API_TOKENS": "first-token-secret-1,second-token-secret-2",
     "FLOWER_BASIC_AUTH": "viewer:flower-secret",
+    "WEBHOOK_URLS": "https://chat.test/services/path-secret-token?key=query-secret,http://me:hook%2Fsecret@hook.test/",
+    "WEBHOOK_SECRET": "whsec_d2ViaG9vay1zZWNyZXQtb2YtMjQtYnl0ZXM= whsec_b2xkLXdlYmhvb2stc2VjcmV0LTI0LWJ5dGU=",
 }
 SECRET_VALUES = {
     "url-secret-1",
@@ -372,6 +374,11 @@ SECRET_VALUES = {
     "first-token-secret-1",
     "second-token-secret-2",
     "flower-secret",
+    "path-secret-token",
+    "query-secret",
+    "hook/secret",
+    "whsec_d2ViaG9vay1zZWNyZXQtb2YtMjQtYnl0ZXM=",
+    "b2xkLXdlYmhvb2stc2VjcmV0LTI0LWJ5dGU=",
 }
 
 

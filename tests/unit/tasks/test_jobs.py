@@ -82,6 +82,24 @@ def test_one_operation_a_database_at_a_time() -> None:
     assert Request(Kind.VERIFY, "pdfs", {"database": "pdfs"}).lock == "verify:pdfs"
 
 
+def test_one_delivery_to_a_receiver_at_a_time() -> None:
+    """One that hangs must not hold a thread for each event."""
+    one, two = ({"event": {"type": "node.state", "id": made}, "mark": "0123"} for made in ("1-0", "2-0"))
+
+    requests = [Request(Kind.WEBHOOK, None, params) for params in (one, two, {**one, "mark": "4567"})]
+
+    assert [request.lock for request in requests] == ["webhook:0123", "webhook:0123", "webhook:4567"]
+    assert len({request.dedupe for request in requests}) == 3
+
+
+def test_what_flower_shows() -> None:
+    params = {"event": {"type": "node.state"}, "receiver": "https://hook.test", "mark": "0123"}
+
+    assert Request(Kind.WEBHOOK, None, params).about == "node.state to https://hook.test"
+    assert Request(Kind.SYNC, "pdfs", {}).about == "pdfs"
+    assert Request(Kind.SETUP, None, {}).about == "all"
+
+
 @pytest.mark.parametrize(
     ("done", "total", "elapsed", "wanted"),
     [

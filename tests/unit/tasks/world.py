@@ -11,6 +11,7 @@ from celery import Celery
 
 from config.settings import Settings, build
 from tasks.dirty import DirtySet
+from tasks.events import Events
 from tasks.jobs import Job, Kind, Request, State, fingerprint
 from tasks.lookup import Lookup
 from tasks.observations import Observations
@@ -19,6 +20,7 @@ from tasks.redis import StoreUnavailable
 from tasks.replication_seen import ReplicationSeen
 from tasks.store import JobStore
 from tasks.submit import Jobs
+from tasks.webhooks import Webhooks
 from tasks.wiring import Parts
 
 PASSWORD = "hunter2-secret"
@@ -113,6 +115,7 @@ class World:
         self.replication = ReplicationSeen(self.redis)
         self.dirty = DirtySet(self.redis, self.lease_seconds)
         self.jobs = Jobs(self.store, self.publisher.job)
+        self.events = Events(self.redis, Webhooks(self.settings, self.jobs).submit, self.settings.secrets)
         self.lookup = Lookup(self.seen, self.publisher.look)
 
     @property
@@ -128,6 +131,7 @@ class World:
             lookup=self.lookup,
             replication=self.replication,
             dirty=self.dirty,
+            events=self.events,
         )
 
     def queued(self, request: Request | None = None) -> str:

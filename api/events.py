@@ -1,0 +1,30 @@
+"""/api/events: what happened lately."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from api import reading
+from api.answers import answer
+from api.context import context
+from api.openapi import Answer, Operation, operation
+from api.schemas import EventBody, EventsBody, EventsQuery
+from tasks.events import EventFilter
+
+blueprint = Blueprint("events", __name__, url_prefix="/api/events")
+
+
+@blueprint.get("")
+@operation(
+    Operation(
+        "What happened lately: the last 1,000 events, newest first, or from one of them on.",
+        {200: Answer("One page.", EventsBody)},
+        (503,),
+        query=EventsQuery,
+    )
+)
+def page() -> Response:
+    asked = reading.query(EventsQuery)
+    wanted = EventFilter(asked.type, asked.node)
+    found = context().events.list(wanted, before=asked.before, after=asked.after, limit=asked.limit)
+    return answer(EventsBody(events=[EventBody.of(event) for event in found.events], next=found.next))

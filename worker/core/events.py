@@ -1,0 +1,94 @@
+"""What happened, as a record: what types of events there are, what each tells, and how it is written. Pure.
+
+One table (ABOUT) for all types, because three things have to agree on it: whoever records one, docs/api.md, and the
+programs that receive them. A type always has the same fields in `data`, null where there is nothing to say, and names
+never change. There is no event about the sending of events: a receiver that fails would then cause what it fails at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from worker.core.times import rfc3339
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class EventType(StrEnum):
+    NODE_STATE = "node.state"
+    CLUSTER_STATE = "cluster.state"
+    PRIMARY_MOVED = "primary.moved"
+    NODE_REJOINED = "node.rejoined"
+    NODE_REJOIN_FAILED = "node.rejoin-failed"
+    NODE_MAINTENANCE = "node.maintenance"
+    LINKS_BROKEN = "links.broken"
+    LINKS_MENDED = "links.mended"
+
+
+@dataclass(frozen=True)
+class About:
+    """`fields`: the keys of its `data`."""
+
+    meaning: str
+    fields: tuple[str, ...] = ()
+
+
+ABOUT: Mapping[EventType, About] = {
+    EventType.NODE_STATE: About("a node's verdict changed", ("from", "to", "failure")),
+    EventType.CLUSTER_STATE: About("the verdict on the whole changed", ("from", "to")),
+    EventType.PRIMARY_MOVED: About("another node acts as the primary from now on", ("from", "to")),
+    EventType.NODE_REJOINED: About("a node that was away is up to date again", ("job", "seconds")),
+    EventType.NODE_REJOIN_FAILED: About("a node that was away could not be brought up to date", ("job", "error")),
+    EventType.NODE_MAINTENANCE: About("a person took a node out, or put it back", ("on",)),
+    EventType.LINKS_BROKEN: About("links between two nodes stopped carrying changes", ("source", "target", "count")),
+    EventType.LINKS_MENDED: About("all links from one node to another carry changes again", ("source", "target")),
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """`at`: seconds since the epoch. `id` orders events, and is the cursor of a list."""
+
+    id: str
+    type: EventType
+    at: float
+    severity: Severity
+    detail: str
+    node: str | None = None
+    database: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def complete(kind: EventType, data: Mapping[str, Any]) -> dict[str, Any]:
+    """`data` with every field that the type has. Raises ValueError for one that it has not."""
+    known = ABOUT[kind].fields
+    strange = sorted(data.keys() - set(known))
+    if strange:
+        raise ValueError(f"{kind.value} has no field {', '.join(strange)} (worker.core.events.ABOUT)")
+    return {name: data.get(name) for name in known}
+
+
+def as_json(event: Event) -> dict[str, Any]:
+    """As it is kept; `of_json` reads it."""
+    return {**vars(event), "type": event.type.value, "severity": event.severity.value, "data": dict(event.data)}
+
+
+def of_json(raw: Mapping[str, Any]) -> Event:
+    return Event(**{**raw, "type": EventType(raw["type"]), "severity": Severity(raw["severity"])})
+
+
+def payload(event: Event) -> dict[str, Any]:
+    """As it is sent (Standard Webhooks: type, timestamp, data)."""
+    about = {"id": event.id, "severity": event.severity.value, "detail": event.detail}
+    return {
+        "type": event.type.value,
+        "timestamp": rfc3339(event.at),
+        "data": {**about, "node": event.node, "database": event.database, **event.data},
+    }
