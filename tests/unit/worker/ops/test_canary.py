@@ -39,7 +39,8 @@ def carry(couch: FakeCouch, source: str, target: str) -> None:
     """The canary of `source`, as it is there now, to `target`; nothing where there is none yet."""
     with couch.lock:
         held = couch[source].databases[OWN_DATABASE]
-        if f"canary:{source}" in held.documents:
+        found = held.documents.get(f"canary:{source}")
+        if found and not found.revisions[found.leaves()[0]].deleted:
             document = held.read(f"canary:{source}", None, attachments=False, revs=True)
             couch[target].databases[OWN_DATABASE].write_replicated(document)
 
