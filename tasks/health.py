@@ -17,8 +17,9 @@ from worker.core.names import OWN_DATABASE
 from worker.core.rules import USERS
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
+from worker.ops.node_look import NodeSeen
 from worker.ops.parallel import start
-from worker.ops.sweep import NodeSeen, sweep
+from worker.ops.sweep import sweep
 
 log = get(__name__)
 LOOK_PATIENCE = 1.5  # seconds; the API waits for two
