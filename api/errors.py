@@ -32,6 +32,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "not-found": (404, "There is nothing at this address"),
     "unknown-job": (404, "There is no such job"),
     "unknown-database": (404, "There is no such database"),
+    "unknown-node": (404, "There is no such node"),
     "method-not-allowed": (405, "This address does not take this method"),
     "being-made": (409, "An equal request is just being taken"),
     "job-ended": (409, "The job is over"),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import queue
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from config.logs import get
 from tasks.jobs import Kind
 from tasks.locks import alone
 from tasks.wiring import Parts
+from worker.core import disk
+from worker.core.disk import Round
 from worker.core.health import Bounds, ClusterState, NodeState, Verdict, judge
 from worker.core.health import cluster as cluster_state
 from worker.core.model import DatabaseInfo
@@ -29,9 +32,10 @@ LOST_AFTER_BEHIND_OTHERS = 60.0  # the same where messages wait: its own is most
 
 def run_sweep(parts: Parts, cluster: Cluster) -> None:
     """Look at all nodes, judge them by their history, and keep what was seen."""
-    seen = sweep(cluster, parts.settings.health_timeout)
-    now = time.time()
     earlier = parts.seen.sweep() or {}
+    settings = parts.settings
+    seen = sweep(cluster, settings.health_timeout, slow_ms=settings.health_slow_ms, carried=carried_rounds(earlier))
+    now = time.time()
     verdicts = _verdicts(parts, earlier, seen, now)
     links = parts.replication.links_summary() or {}
     record = {
@@ -78,6 +82,12 @@ def _cluster(verdicts: dict[str, Verdict], broken: int) -> ClusterState:
     return ClusterState.DEGRADED if broken and state is ClusterState.HEALTHY else state
 
 
+def carried_rounds(earlier: Mapping[str, Any]) -> dict[str, Round]:
+    """Node -> how far the sweep before came with the sizes of its databases."""
+    rounds = {node["name"]: disk.from_json(node.get("disk_round")) for node in earlier.get("nodes", [])}
+    return {name: so_far for name, so_far in rounds.items() if so_far is not None}
+
+
 def _node(cluster: Cluster, verdict: Verdict, node: NodeSeen, now: float) -> dict[str, Any]:
     return {
         "name": verdict.node,
@@ -87,10 +97,14 @@ def _node(cluster: Cluster, verdict: Verdict, node: NodeSeen, now: float) -> dic
         "reason": verdict.reason or "; ".join(node.errors) or None,
         "failures": verdict.failures,
         "successes": verdict.successes,
+        "failure": verdict.failure.value if verdict.failure else None,
         "latency_ms": node.look.latency_ms,
         "version": node.look.version,
         "uuid": node.look.uuid,
         "kind": node.look.kind,
+        "uptime_seconds": node.look.uptime,
+        **vars(node.details),
+        "disk_round": disk.to_json(node.disk_round) if node.disk_round else None,
         "observed_at": now,
     }
 

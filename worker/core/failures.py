@@ -65,4 +65,5 @@ def failure_of(error: ReplicationError) -> Failure:
 def reason_of(error: ReplicationError) -> str:
     """What failed, and what would help."""
     remedy = _REMEDIES.get(failure_of(error))
-    return f"{error.slug}: {error.detail}" + (f"; {remedy}" if remedy else "")
+    words = f"{error.slug}: {error.detail}"
+    return f"{words.rstrip('.')}; {remedy}" if remedy else words
