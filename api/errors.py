@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 from config import logs
 from tasks.redis import StoreUnavailable, Uncertain
 from tasks.submit import BeingMade, IdempotencyMismatch, JobEnded, UnknownDatabase
+from worker.core.names import nearest
 
 URN = "urn:notebook-replication:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -79,7 +80,9 @@ def unknown_job(job_id: str) -> Problem:
 
 
 def unknown_node(name: str, known: Sequence[str]) -> Problem:
-    return Problem("unknown-node", f"there is no node {name!r}: the nodes are {', '.join(known)}", known=list(known))
+    close = nearest(name, known)
+    hint = f"; did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(known)}"
+    return Problem("unknown-node", f"there is no node {name!r}{hint}", nearest=close)
 
 
 def _store_unavailable(error: StoreUnavailable) -> Problem:

@@ -13,6 +13,7 @@ from api.readiness import why_not_ready
 from api.schemas import (
     MaintenanceBody,
     MaintenanceRequest,
+    NodeBody,
     NodesBody,
     NoQuery,
     ReadyBody,
@@ -37,11 +38,25 @@ _READY = ReadyBody | ReadyShort
 )
 def all_nodes() -> Response:
     reading.query(NoQuery)
-    settings, seen = context().settings, context().seen
-    sweep = seen.sweep()
-    lag = Status(settings, seen, context().replication).lag()
-    nodes = observed.nodes(settings, sweep, lag)
-    return answer(NodesBody(observed_at=(sweep or {}).get("observed_at"), primary=seen.primary(), nodes=nodes))
+    sweep, nodes = _nodes()
+    primary = context().seen.primary()
+    return answer(NodesBody(observed_at=(sweep or {}).get("observed_at"), primary=primary, nodes=nodes))
+
+
+@blueprint.get("/<name>")
+@operation(
+    Operation(
+        "One node, as the last sweep saw it.",
+        {200: Answer("The node.", NodeBody)},
+        (404, 503),
+        query=NoQuery,
+        path=_PATH,
+    )
+)
+def one_node(name: str) -> Response:
+    reading.query(NoQuery)
+    _require(name)
+    return answer(next(node for node in _nodes()[1] if node.name == name))
 
 
 @blueprint.get("/<name>/ready")
@@ -120,6 +135,13 @@ def maintenance(name: str) -> Response:
     )
     parts.soon("sweep")
     return answer(MaintenanceBody(node=name, on=asked.on, reason=asked.reason, since=now))
+
+
+def _nodes() -> tuple[observed.Sweep | None, list[NodeBody]]:
+    settings, seen = context().settings, context().seen
+    sweep = seen.sweep()
+    lag = Status(settings, seen, context().replication).lag()
+    return sweep, observed.nodes(settings, sweep, lag)
 
 
 def _require(name: str) -> None:

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from tasks.jobs import Job, Kind, State
 from worker.core import times
 from worker.core.events import Event, EventType, Severity
-from worker.core.health import ClusterState, NodeState
+from worker.core.health import ClusterState, Failure, NodeState
 from worker.core.names import MAX_LENGTH, NODE_PATTERN, PATTERN, RULE, database_name_error
 
 MOST_JOBS_A_PAGE = 200
@@ -311,9 +311,60 @@ class NodeVerdict(NodeHealth):
     version: str | None = None
 
 
+class SlowestTask(_Out):
+    type: str = Field(examples=["database_compaction"])
+    database: str | None
+    progress: int = Field(description="Percent.")
+
+
+class ActiveTasks(_Out):
+    counts: dict[str, int] = Field(description="How many run, by type.", examples=[{"replication": 3, "indexer": 1}])
+    slowest: SlowestTask | None = Field(description="Of those that have an end, the one that is furthest from it.")
+
+
+class ReplicationJobs(_Out):
+    running: int
+    pending: int = Field(description="Wait for their turn.")
+    crashed: int = Field(description="Failed, and wait to be tried again.")
+    total: int
+
+
+class Load(_Out):
+    run_queue: int = Field(description="Processes that wait for a core; far above the count of cores: short of CPU.")
+    messages: int = Field(description="Unread messages between the processes of the server.")
+    memory_bytes: int
+
+
+class DatabaseSize(_Out):
+    name: str
+    file_bytes: int
+    active_bytes: int
+    fragmentation: float | None
+
+
+class Disk(_Out):
+    """Of all databases, system databases too; views are not counted."""
+
+    databases: int
+    file_bytes: int
+    active_bytes: int = Field(description="Of what is live in the files.")
+    fragmentation: float | None = Field(description="The share that compaction would free; null: there are no files.")
+    largest: list[DatabaseSize] = Field(description="At most five.")
+    most_fragmented: list[DatabaseSize] = Field(description="At most five: those that compaction would shrink most.")
+    observed_at: Time = Field(description="When the last one was asked for: a hundred of them a sweep.")
+
+
 class NodeBody(NodeVerdict):
     url: str = Field(examples=["http://127.0.0.1:5985"])
+    failure: Failure | None = Field(None, description="What is wrong with it, as one word for programs.")
     lag: int | None = Field(None, description="Changes of other nodes that it has not confirmed; null is unknown.")
+    kind: str | None = Field(None, examples=["couchdb"])
+    uptime_seconds: float | None = Field(None, description="Since its server was started.")
+    active_tasks: ActiveTasks | None = None
+    replication_jobs: ReplicationJobs | None = Field(None, description="Of its scheduler, whoever asked for them.")
+    load: Load | None = None
+    disk: Disk | None = Field(None, description="Null until all of its databases were asked for once.")
+    system_databases_missing: list[str] | None = Field(None, examples=[["_global_changes"]])
     observed_at: Time | None = None
 
 
@@ -512,4 +563,4 @@ class ProblemBody(BaseModel):
     status: int
     detail: str
     errors: list[FieldError] | None = Field(None, description="With 422: what is wrong with which field.")
-    nearest: list[str] | None = Field(None, description="With 404 for a database: names that look alike.")
+    nearest: list[str] | None = Field(None, description="With 404 for a database or a node: names that look alike.")

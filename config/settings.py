@@ -171,6 +171,9 @@ class Settings(BaseModel):
     # --- health
     health_interval: int = Field(10, ge=1, le=3_600, description="Seconds between two sweeps over the nodes.")
     health_timeout: float = Field(3.0, gt=0, le=60, description="Seconds a node has to answer a sweep.")
+    health_slow_ms: int = Field(
+        1_000, ge=1, description="Milliseconds for `GET /` above which a node that answers is called slow (never down)."
+    )
     health_failures: int = Field(3, ge=1, description="Failed sweeps in a row before a node is called down.")
     health_successes: int = Field(2, ge=1, description="Good sweeps in a row before it is called healthy again.")
 

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tasks import judging
+from tasks.canary import canary_trouble
 from tasks.lags import lags_behind, seen_at
 from tasks.locks import alone
 from tasks.rejoining import ask_for_rejoins
 from tasks.wiring import Parts
-from worker.core.health import ClusterState, NodeState, Verdict
+from worker.core import disk
+from worker.core.disk import Round
+from worker.core.health import ClusterState, Look, NodeState, Verdict
 from worker.core.health import cluster as cluster_state
 from worker.core.names import OWN_DATABASE
 from worker.core.routing import Standing, acting_primary, routes
 from worker.core.rules import USERS
 from worker.couch.cluster import Cluster
-from worker.ops.sweep import NodeSeen, sweep
+from worker.ops.node_look import NodeSeen
+from worker.ops.sweep import sweep
 
 # what these have is what the others should have, too
 WHOLE = frozenset({NodeState.HEALTHY, NodeState.SUSPECT, NodeState.MAINTENANCE})
@@ -57,10 +62,12 @@ def sweep_now(parts: Parts, cluster: Cluster) -> None:
 
 def look_once(parts: Parts, cluster: Cluster, names: Collection[str] | None = None) -> list[str]:
     """Look at these nodes (None: all), and judge them. Returns those whose state is in doubt."""
-    seen = sweep(cluster if names is None else cluster.only(names), parts.settings.health_timeout)
-    looks = {name: node.look for name, node in seen.items()}
-    now = time.time()
     earlier = parts.seen.sweep() or {}
+    settings = parts.settings
+    carried = carried_rounds(earlier)
+    seen = sweep(cluster, settings.health_timeout, names, slow_ms=settings.health_slow_ms, carried=carried)
+    now = time.time()
+    looks = {name: _with_canary(parts, node.look, now) for name, node in seen.items()}
     before = {node["name"]: node for node in earlier.get("nodes", []) if node["name"] in cluster.names}
     known = judging.register_of(parts, cluster, looks)
     remembered = {name: judging.read(node) for name, node in before.items()}
@@ -82,6 +89,18 @@ def look_once(parts: Parts, cluster: Cluster, names: Collection[str] | None = No
         _forget(parts, databases)
     ask_for_rejoins(parts, verdicts, now)
     return [name for name, verdict in verdicts.items() if _in_doubt(verdict)]
+
+
+def _with_canary(parts: Parts, look: Look, now: float) -> Look:
+    """What shows only when something is written: a node whose disk is full answers every look."""
+    trouble = canary_trouble(parts, look.node, now) if look.ok else None
+    return replace(look, ok=False, failure=trouble[0], reason=trouble[1]) if trouble else look
+
+
+def carried_rounds(earlier: Record) -> dict[str, Round]:
+    """Node -> how far the sweep before came with the sizes of its databases."""
+    rounds = {node["name"]: disk.from_json(node.get("disk_round")) for node in earlier.get("nodes", [])}
+    return {name: so_far for name, so_far in rounds.items() if so_far is not None}
 
 
 def _in_doubt(verdict: Verdict) -> bool:
@@ -170,6 +189,9 @@ def _node(cluster: Cluster, verdict: Verdict, node: NodeSeen, now: float) -> Rec
         "version": node.look.version,
         "uuid": node.look.uuid,
         "kind": node.look.kind,
+        "uptime_seconds": node.look.uptime,
+        **vars(node.details),
+        "disk_round": disk.to_json(node.disk_round) if node.disk_round else None,
         "observed_at": now,
     }
 

@@ -16,6 +16,7 @@ from tasks.redis import translated
 PREFIX = "nbr:seen:"
 LINKS = f"{PREFIX}links"  # hash: database -> JSON list of its links
 FAILURES = f"{PREFIX}on-change-failures"  # hash: database -> JSON {type, detail, at}
+WRITES = f"{PREFIX}canary-writes"  # hash: node -> JSON {failure, reason, at} of its last canary write, if that failed
 KICKS = f"{PREFIX}kicks"  # hash: id of a link's document -> JSON {count, at}
 WATCHERS = f"{PREFIX}watchers"  # hash: name -> JSON {at, leads, feeds}
 WATCHER_SILENT_AFTER = 20.0  # seconds until one is no longer counted; it tells every two
@@ -131,6 +132,19 @@ class ReplicationSeen:
 
     def canary(self) -> dict[str, Any] | None:
         return self._load("canary")
+
+    def save_canary_write(self, node: str, failed: Mapping[str, Any] | None) -> None:
+        """Whether this node took the last canary write: None, or {failure, reason, at} where it did not."""
+        with translated():
+            if failed is None:
+                self._redis.hdel(WRITES, node)
+            else:
+                self._redis.hset(WRITES, node, json.dumps(failed))
+
+    def canary_write(self, node: str) -> dict[str, Any] | None:
+        with translated():
+            raw = self._redis.hget(WRITES, node)
+        return dict(json.loads(raw)) if raw else None
 
     # --- the watchers
 

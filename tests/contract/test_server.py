@@ -10,6 +10,7 @@ import pytest
 
 from embedded.ports import any_free
 from tests.contract.conftest import Site, configured_nodes
+from worker.core import details
 from worker.core.errors import NotFound, Unauthorized, Unreachable, Unsupported
 from worker.core.model import Credentials, NodeKind
 from worker.couch.database import Database
@@ -45,6 +46,57 @@ def test_nodes_are_told_apart_by_their_uuid(site: Site) -> None:
 
 def test_a_healthy_node_is_up(site: Site) -> None:
     assert site.cluster["a"].is_up()
+
+
+def test_a_node_says_what_it_is_in_one_answer(site: Site) -> None:
+    for name in site.cluster.names:
+        known, found = site.cluster[name].capabilities(), site.cluster[name].identity(within=5)
+
+        assert (found.kind, found.version, found.uuid) == (known.kind, known.version, known.uuid)
+        assert site.cluster[name].not_ready(within=5) is None
+
+
+def test_a_node_tells_of_its_tasks_its_load_and_its_jobs_as_far_as_it_can(site: Site) -> None:
+    server = site.cluster["a"]
+
+    assert details.active_tasks(server.tells("_active_tasks", within=5))["counts"] is not None
+    system = server.tells("_node", "_local", "_system", within=5)
+    jobs = server.tells("_node", "_local", "_stats", "couch_replicator", "jobs", within=5)
+    if not site.scheduler:
+        assert (system, jobs) == (None, None)
+        return
+    assert details.uptime(system) > 0
+    assert details.load(system)["memory_bytes"] > 0
+    assert details.load(system).keys() == {"run_queue", "messages", "memory_bytes"}
+    found = details.replication_jobs(jobs)
+    assert found["total"] >= found["running"] >= 0
+
+
+def test_a_node_tells_the_sizes_of_databases_in_one_call(site: Site) -> None:
+    names = [site.name() for _ in range(3)]
+    for name in names[:2]:
+        Database(site.cluster["a"], name).create()
+    Database(site.cluster["a"], names[0]).put({"_id": "one", "text": "x" * 2_000})
+
+    found = site.cluster["a"].sizes(names, within=5)
+
+    if not site.scheduler:
+        assert found is None
+        return
+    assert found is not None
+    assert {size.name for size in found} == set(names[:2])
+    sizes = {size.name: size for size in found}
+    assert sizes[names[0]].file >= sizes[names[0]].active > 0
+    assert sizes[names[1]].active == 0
+
+
+def test_a_stranger_is_told_nothing_of_a_nodes_work(scheduled: Site) -> None:
+    """And that is no wrong password: the node goes on as before."""
+    stranger = scheduled.server(dataclasses.replace(scheduled.nodes[0], credentials=None))
+
+    assert stranger.tells("_active_tasks", within=5) is None
+    assert stranger.tells("_node", "_local", "_system", within=5) is None
+    assert stranger.sizes(["_users"], within=5) is None
 
 
 def test_a_wrong_password_is_told_as_such(site: Site) -> None:

@@ -17,6 +17,7 @@ Said = tuple[int, Any]
 NO_DATABASE = (404, "not_found", "Database does not exist.")
 ONLY_COUCHDB = ("_dbs_info", "_scheduler", "_node", "_db_updates")
 SYSTEM = ("_replicator", "_users", "_global_changes")
+GAUGES = {"running": "running", "pending": "pending", "crashed": "crashing"}
 
 
 def answer(node: FakeNode, request: Request) -> Said:
@@ -31,10 +32,31 @@ def answer(node: FakeNode, request: Request) -> Said:
         "_all_dbs": lambda: sorted(node.databases),
         "_dbs_info": lambda: [_row(node, name) for name in request.body["keys"]],
         "_scheduler": lambda: _scheduler(node, request, *rest),
-        "_node": lambda: _configuration(node, request, *rest[2:]),
+        "_active_tasks": lambda: [] if node.standin else _active_tasks(node),
+        "_node": lambda: _about(node, request, *rest[1:]),
         "_db_updates": lambda: _updates(node, request),
     }
     return (200, answers[first]()) if first in answers else _database(node, request, first, rest)
+
+
+def _about(node: FakeNode, request: Request, what: str, *rest: str) -> Any:
+    if what == "_config":
+        return _configuration(node, request, *rest)
+    if what == "_system":
+        memory = {"processes": 2_000, "processes_used": 1_900, "atom": 100, "binary": 10, "code": 1, "other": 0}
+        queues = {"couch_server": 2, "couch_file": {"count": 6, "min": 0, "max": 5, "50": 0}, "couch_db_updater": {}}
+        return {"uptime": node.uptime, "memory": memory, "run_queue": 3, "message_queues": queues}
+    if (what, *rest) == ("_stats", "couch_replicator", "jobs"):
+        states = [row.get("state", "running") for row in _scheduled(node, "jobs")]
+        counts = {name: states.count(state) for name, state in GAUGES.items()} | {"total": len(states)}
+        return {name: {"value": count, "type": "gauge", "desc": "..."} for name, count in counts.items()}
+    raise Refused(404, "not_found", "unknown")
+
+
+def _active_tasks(node: FakeNode) -> list[JsonObject]:
+    running = [row for row in _scheduled(node, "jobs") if row.get("state", "running") == "running"]
+    shard = "shards/00000000-7fffffff/_replicator.1795548117"
+    return [{"type": "replication", "database": shard, "doc_id": row["doc_id"]} for row in running] + node.tasks
 
 
 def _configuration(node: FakeNode, request: Request, section: str, key: str | None = None) -> Any:
@@ -230,7 +252,8 @@ def _info(node: FakeNode, database: FakeDatabase) -> JsonObject:
     if node.standin:
         return said
     shape = {"props": {"partitioned": True} if database.partitioned else {}, "cluster": {"q": database.shards, "n": 1}}
-    return {**said, "doc_del_count": deleted, "sizes": {"file": 1000 * documents, "active": 10}, **shape}
+    sizes = {"file": 4096 + 1000 * documents, "external": 0, "active": 500 * documents}
+    return {**said, "doc_del_count": deleted, "sizes": sizes, **shape}
 
 
 def _row(node: FakeNode, name: str) -> JsonObject:

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from tests.fakes import calls
 from tests.fakes.documents import FakeDatabase, JsonObject, Refused
 from tests.fakes.replication import Job, Replications
-from worker.core.errors import TimedOut, TlsRefused, Unreachable
+from worker.core.errors import How, TimedOut, TlsRefused, Unreachable
 from worker.couch.transport import Answer, Refusal, Timeouts
 
 USER, PASSWORD = "admin", "fake-secret-1"
@@ -29,9 +29,14 @@ BROKEN: dict[str, tuple[int, bytes]] = {
     "locked": (403, json.dumps({"error": "forbidden", "reason": LOCKED}).encode()),
     "404": (404, b'{"error":"not_found","reason":"missing"}'),
     "409": (409, b'{"error":"conflict","reason":"Document update conflict."}'),
+    "full-disk": (500, b'{"error":"error","reason":"internal_server_error"}'),  # as CouchDB 3.5.0 answers a write
+    "monitor": (507, b'{"error":"insufficent_storage","reason":"database_dir is too full"}'),  # its own spelling
+    "403": (403, b'{"error":"forbidden","reason":"You are not allowed to do that."}'),
     "500": (500, b'{"error":"internal_server_error","reason":"No DB shards could be opened."}'),
     "html": (200, b"<html><body>Welcome to nginx!</body></html>"),
     "maintenance": (404, b'{"status":"maintenance_mode"}'),
+    "strange": (200, b'["something", "else"]'),
+    "number": (200, b"17"),
 }
 
 
@@ -78,7 +83,10 @@ class FakeNode:
         self.crashes: dict[str, str] = {}  # document -> error, as it is found by trying
         self.link_figures: dict[str, JsonObject] = {}
         self.events: list[tuple[str, str]] = []
+        self.uptime = 3_600
+        self.tasks: list[JsonObject] = []  # in `_active_tasks`, beside its replications
         self._faults: list[_Fault] = []
+        self._hanging: list[tuple[str | None, threading.Event]] = []
         self._free = threading.Event()
         self._free.set()
         for system in () if standin else SYSTEM:
@@ -128,11 +136,18 @@ class FakeNode:
         replicator.write({**found, "_replication_state": "failed", "_replication_state_reason": why})
 
     def fail(self, how: str, *, path: str | None = None, times: float = float("inf")) -> None:
-        """`how`: refused, timeout, tls, or a key of BROKEN. `path`: only calls with this segment in their path."""
+        """`how`: refused, dns, timeout, tls, or a key of BROKEN. `path`: only calls with this segment in their path."""
         self._faults.append(_Fault(how, path, times))
+
+    def hang(self, *, path: str | None = None) -> None:
+        """Calls are not answered, and nothing ends them, until `heal`: as with bytes that trickle in."""
+        self._hanging.append((path, threading.Event()))
 
     def heal(self) -> None:
         self._faults.clear()
+        for _, over in self._hanging:
+            over.set()
+        self._hanging.clear()
 
     def hold_pulls(self) -> None:
         """`_replicate` blocks until `let_pulls_go`."""
@@ -150,13 +165,17 @@ class FakeNode:
 
     def broken(self, path: tuple[str, ...]) -> Answer | None:
         """The answer of a fault that is switched on, or its error."""
+        for over in [over for place, over in self._hanging if place in {None, *path}]:
+            over.wait()
         with self.couch.lock:
             fault = next((one for one in self._faults if one.times > 0 and one.path in {None, *path}), None)
             if fault is None:
                 return None
             fault.times -= 1
         if fault.how == "refused":
-            raise Unreachable("connection refused")
+            raise Unreachable("connection refused", how=How.REFUSED)
+        if fault.how == "dns":
+            raise Unreachable("its host name is not known", how=How.NO_NAME)
         if fault.how == "tls":
             raise TlsRefused("TLS: self-signed certificate")
         if fault.how == "timeout":

@@ -8,6 +8,7 @@
     │   ├── TimedOut             connected, no answer within the time-out
     │   ├── ServerFault          5xx, and 429
     │   ├── DeliveryFailed       a webhook receiver did not take an event, in whatever way
+    │   │   └── DiskFull         it cannot write: no space, read-only, above its own limit
     │   ├── LockedOut            403 "temporarily locked": too many wrong passwords (CouchDB 3.4+, up to 300 s)
     │   ├── NotEnoughNodes       fewer than two nodes answer, so there is nothing to replicate between
     │   └── NotCaughtUp          databases of a node could not be brought up to date
@@ -40,6 +41,7 @@ Retries go by class, never by message. Messages are scrubbed of credentials wher
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
 
 
@@ -67,8 +69,23 @@ class Permanent(ReplicationError):
     slug = "permanent"
 
 
+class How(StrEnum):
+    """In what way a node could not be reached, as far as the network told."""
+
+    REFUSED = "refused"  # its machine answers, and nobody listens there
+    NO_NAME = "no-name"  # its host name could not be looked up
+    SILENT = "silent"  # no connection within the time-out
+    OTHER = "other"
+
+
 class Unreachable(Transient):
     slug = "unreachable"
+
+    def __init__(
+        self, detail: str, *, node: str | None = None, database: str | None = None, how: How = How.OTHER
+    ) -> None:
+        super().__init__(detail, node=node, database=database)
+        self.how = how
 
 
 class TimedOut(Transient):
@@ -76,7 +93,15 @@ class TimedOut(Transient):
 
 
 class ServerFault(Transient):
+    """`crashed`: a process of the server died of the request, and it tells no more: that is all that CouchDB 3.5 says
+    of a write to a full disk."""
+
     slug = "server-fault"
+    crashed = False
+
+
+class DiskFull(ServerFault):
+    slug = "disk-full"
 
 
 class LockedOut(Transient):

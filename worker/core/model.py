@@ -46,6 +46,15 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """What a server says it is."""
+
+    kind: NodeKind
+    version: str
+    uuid: str | None
+
+
+@dataclass(frozen=True)
 class Capabilities:
     """What a server can do, asked once. Everything asks this record, never a version string."""
 

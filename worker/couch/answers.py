@@ -6,6 +6,7 @@ CouchDB: `{"error": slug, "reason": words}`. Anything that is not JSON did not c
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from worker.core import errors
@@ -20,7 +21,13 @@ _BY_STATUS: dict[int, type[errors.ReplicationError]] = {
     412: errors.Conflict,
     413: errors.TooLarge,
     429: errors.ServerFault,
+    507: errors.DiskFull,
 }
+
+# Erlang's words for a disk that takes no writes, wherever CouchDB prints them (as measured on 3.5.0, a write to a full
+# disk is answered with _CRASHED instead), and the word of its disk monitor, in its own spelling and the right one
+_DISK = re.compile(r"\b(enospc|erofs|edquot|eacces|insufficient_storage|insufficent_storage)\b")
+_CRASHED = ("error", "internal_server_error")
 
 # What the replicator answers, always with status 500, and what it means. The second part is looked for in
 # the reason, which is a printed Erlang term (couch_replicator_auth_session.erl, couch_replicator_api_wrap.erl).
@@ -51,10 +58,13 @@ def failure(answer: Answer) -> errors.ReplicationError:
     known = _BY_STATUS.get(answer.status)
     if known is None and answer.status >= 500:
         known = next((kind for name, part, kind in _REPLICATOR if name == slug and part in reason), None)
-        known = known or errors.ServerFault
+        known = known or (errors.DiskFull if _DISK.search(f"{slug} {reason}") else errors.ServerFault)
     if known is None:
         known = errors.BadRequest if 400 <= answer.status < 500 else errors.BadAnswer
-    return known(detail)
+    error = known(detail)
+    if isinstance(error, errors.ServerFault):
+        error.crashed = (slug, reason) == _CRASHED
+    return error
 
 
 def _words(answer: Answer) -> tuple[str, str]:

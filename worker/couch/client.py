@@ -73,10 +73,12 @@ class CouchClient:
         repeatable: bool = False,
         tries: int = TRIES,
         read_timeout: float | None = None,
+        within: float | None = None,
     ) -> Any:
         """The answer's JSON. `path` is given in segments, each encoded here, so that no name can leave its place.
 
-        `params` values are sent as JSON where CouchDB wants JSON: pass strings for plain ones.
+        `params` values are sent as JSON where CouchDB wants JSON: pass strings for plain ones. `within`: seconds for
+        each try as a whole, however the answer trickles in.
         Raises any of worker.core.errors, with the node's name in it.
         """
         url = self._url(path, params)
@@ -88,8 +90,8 @@ class CouchClient:
                 headers["Content-Encoding"] = "gzip"
         if body is not None or method == "POST":
             headers["Content-Type"] = content_type
-        connect = self._timeouts.connect
-        timeouts = Timeouts(connect, self._timeouts.read if read_timeout is None else read_timeout)
+        read = self._timeouts.read if read_timeout is None else read_timeout
+        timeouts = Timeouts(self._timeouts.connect, read, within)
         left = tries if repeatable or method in _SAFE else 1
         pause = FIRST_PAUSE
         while True:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from worker.core.disk import Size
 from worker.core.errors import (
     BadAnswer,
     BadRequest,
@@ -21,13 +23,14 @@ from worker.core.errors import (
     Unauthorized,
     Unsupported,
 )
-from worker.core.model import Capabilities, DatabaseInfo, Node, NodeKind
+from worker.core.model import Capabilities, DatabaseInfo, Identity, Node, NodeKind
 from worker.couch.client import CouchClient
 
 ASK_TIMEOUT = 5.0  # seconds; these answers cost a server nothing
 FAILURE_SHARED = 2.0  # seconds
 HOLD_OFF = 120.0  # seconds; fewer than five looks in the 300 s that CouchDB remembers failures
 DBS_INFO_BATCH = 100  # names a call, CouchDB's [chttpd] max_db_number_for_dbs_info_req
+NOT_READY = ("maintenance_mode", "nolb", "seeding")  # what /_up says with its 404
 
 
 class Server:
@@ -38,6 +41,7 @@ class Server:
         self._capabilities: Capabilities | None = None
         self._failure: tuple[ReplicationError, float] | None = None
         self._asking = threading.Lock()
+        self.being_looked_at = threading.Lock()  # held by the one look of a sweep that may be under way
 
     @property
     def node(self) -> Node:
@@ -64,15 +68,21 @@ class Server:
             if failure := self._remembered():
                 raise failure
             try:
-                found = self._ask()
+                with self._holding_off():
+                    found = self._ask()
             except TimedOut as error:
                 self._failure = (error, time.monotonic() + FAILURE_SHARED)
                 raise
-            except (Unauthorized, LockedOut) as error:
-                self._failure = (error, time.monotonic() + HOLD_OFF)
-                raise
             self._capabilities = found
             return found
+
+    @contextmanager
+    def _holding_off(self) -> Iterator[None]:
+        try:
+            yield
+        except (Unauthorized, LockedOut) as error:
+            self._failure = (error, time.monotonic() + HOLD_OFF)
+            raise
 
     def _remembered(self) -> ReplicationError | None:
         if self._failure is None or time.monotonic() >= self._failure[1]:
@@ -81,24 +91,59 @@ class Server:
         # a new one each time: threads that raise it write into it
         return type(error)(error.detail, node=self.node.name)
 
-    def welcome(self, *, tries: int = 3, read_timeout: float | None = None) -> dict[str, Any]:
+    def identity(self, *, within: float) -> Identity:
+        """What it is now. For a look that comes again and again: a refused password is remembered as by `capabilities`,
+        for both, and nothing else is asked. Another server than before has its capabilities asked again."""
+        failure = self._remembered()
+        if isinstance(failure, Unauthorized | LockedOut):
+            raise failure
+        with self._holding_off():
+            found = _identity(self.welcome(tries=1, within=within))
+        known = self._capabilities
+        if known is not None and (known.kind, known.uuid, known.version) != (found.kind, found.uuid, found.version):
+            self.forget()
+        return found
+
+    def welcome(self, *, tries: int = 3, **options: Any) -> dict[str, Any]:
         """`GET /`, which also proves that our credentials are taken. Raises BadAnswer where it is no CouchDB."""
-        said = self.client.get(tries=tries, read_timeout=read_timeout)
+        said = self.client.get(tries=tries, **options)
         if not isinstance(said, dict) or not ({"couchdb", "express-pouchdb"} & said.keys()):
             raise BadAnswer("something answers at this URL, but it is not CouchDB", node=self.node.name)
         return said
 
-    def is_up(self, *, read_timeout: float | None = None) -> bool:
+    def is_up(self, **options: Any) -> bool:
         """False in maintenance mode. A server without `/_up` is up when it answers at all."""
-        try:
-            self.client.get("_up", tries=1, read_timeout=read_timeout)
-        except NotFound:
-            return not self.capabilities().up
-        return True
+        return self.not_ready(**options) is None
 
-    def databases(self, *, tries: int = 3, read_timeout: float | None = None) -> list[str]:
+    def not_ready(self, **options: Any) -> str | None:
+        """CouchDB's word for why it is not to be used now, where there is one."""
+        try:
+            self.client.get("_up", tries=1, **options)
+        except NotFound as error:
+            return next((word for word in NOT_READY if word in error.detail), None)
+        return None
+
+    def databases(self, *, tries: int = 3, **options: Any) -> list[str]:
         """All names, system databases included."""
-        return [str(name) for name in self.client.get("_all_dbs", tries=tries, read_timeout=read_timeout)]
+        return [str(name) for name in self.client.get("_all_dbs", tries=tries, **options)]
+
+    def sizes(self, names: Sequence[str], *, within: float) -> list[Size] | None:
+        """Of those of `names` (DBS_INFO_BATCH at most) that exist and tell it, in one call; None as by `tells`."""
+        rows = self._tells("POST", "_dbs_info", json={"keys": list(names)}, within=within)
+        found = [(str(row["key"]), row["info"].get("sizes")) for row in rows or [] if row.get("info")]
+        sizes = [Size(name, int(told["file"]), int(told["active"])) for name, told in found if told]
+        return None if rows is None else sizes
+
+    def tells(self, *path: str, within: float) -> Any:
+        """One of the server's own figures (`_active_tasks`, `_node/_local/...`); None where it has no such call, or
+        not for our user, or a proxy does not hand it on."""
+        return self._tells("GET", *path, within=within)
+
+    def _tells(self, method: str, *path: str, **options: Any) -> Any:
+        try:
+            return self.client.call(method, *path, repeatable=True, tries=1, **options)
+        except (NotFound, BadRequest, Unsupported, Forbidden, Unauthorized):
+            return None
 
     def infos(self, names: Sequence[str]) -> dict[str, DatabaseInfo]:
         """What each of `names` that exists says of itself, with as few calls as the server allows."""
@@ -137,12 +182,12 @@ class Server:
         self.client.put("_node", "_local", "_config", section, key, json=value, repeatable=True)
 
     def _ask(self) -> Capabilities:
-        said = self.welcome(tries=1, read_timeout=ASK_TIMEOUT)
-        standin = "express-pouchdb" in said
+        identity = _identity(self.welcome(tries=1, read_timeout=ASK_TIMEOUT))
+        standin = identity.kind is NodeKind.STANDIN
         return Capabilities(
-            kind=NodeKind.STANDIN if standin else NodeKind.COUCHDB,
-            version=str(said.get("version", "")),
-            uuid=str(said["uuid"]) if said.get("uuid") else None,
+            kind=identity.kind,
+            version=identity.version,
+            uuid=identity.uuid,
             scheduler=self._has("GET", "_scheduler", "jobs"),
             dbs_info=not standin and self._has("POST", "_dbs_info"),
             up=self._has_up(),
@@ -183,10 +228,15 @@ class Server:
             self.client.get("_up", read_timeout=ASK_TIMEOUT)
         except NotFound as error:
             # CouchDB in maintenance mode answers 404 as well, with another body
-            return "maintenance" in error.detail
+            return any(word in error.detail for word in NOT_READY)
         except (BadRequest, Unsupported):
             return False
         return True
+
+
+def _identity(said: Mapping[str, Any]) -> Identity:
+    kind = NodeKind.STANDIN if "express-pouchdb" in said else NodeKind.COUCHDB
+    return Identity(kind, str(said.get("version") or ""), str(said["uuid"]) if said.get("uuid") else None)
 
 
 def database_info(name: str, said: Mapping[str, Any]) -> DatabaseInfo:

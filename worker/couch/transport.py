@@ -9,6 +9,8 @@ would carry the password to wherever a misconfigured proxy points.
 from __future__ import annotations
 
 import queue
+import socket
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,18 +21,22 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
+from urllib3.util import Timeout
 
-from worker.core.errors import BadAnswer, ReplicationError, TimedOut, TlsRefused, Unreachable
+from worker.core.errors import BadAnswer, How, ReplicationError, TimedOut, TlsRefused, Unreachable
 
 MOST_IDLE = 32  # connections kept open to one server
+CHUNK = 65_536  # bytes
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds to connect, and seconds between two bytes of an answer."""
+    """Seconds to connect, and seconds between two bytes of an answer. `total`: seconds for all of it, where set."""
 
     connect: float = 3.0
     read: float = 30.0
+    total: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,7 @@ class RequestsTransport:
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
     ) -> Answer:
+        began = time.monotonic()
         with self._session(urlsplit(url).netloc) as session:
             try:
                 got = session.request(
@@ -87,11 +94,13 @@ class RequestsTransport:
                     url,
                     headers=dict(headers),
                     data=body,
-                    timeout=(timeouts.connect, timeouts.read),
+                    timeout=_bounds(timeouts),  # type: ignore[arg-type] # handed on to urllib3, which knows a total
                     allow_redirects=False,
+                    stream=timeouts.total is not None,
                 )
-                return Answer(got.status_code, got.headers, got.content)
-            except requests.RequestException as error:
+                content = got.content if timeouts.total is None else _read(got, began + timeouts.total)
+                return Answer(got.status_code, got.headers, content)
+            except (requests.RequestException, HTTPError) as error:
                 failure = _translated(error)
         # raised out here, where it has no context: the library's exception holds the request, password included
         raise failure
@@ -153,19 +162,57 @@ def _split(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield from whole
 
 
-def _translated(error: requests.RequestException) -> ReplicationError:
-    text = str(error)
+def _bounds(timeouts: Timeouts) -> Timeout | tuple[float, float]:
+    if timeouts.total is None:
+        return timeouts.connect, timeouts.read
+    return Timeout(total=timeouts.total, connect=timeouts.connect, read=timeouts.read)
+
+
+def _read(got: requests.Response, until: float) -> bytes:
+    """The body as it arrives: a time-out between two bytes never ends an answer that trickles in for ever."""
+    with got:
+        found = []
+        while chunk := got.raw.read1(CHUNK, decode_content=True):
+            found.append(chunk)
+            if time.monotonic() > until:
+                raise TimedOut("connected, but the answer was not whole within the time-out")
+    return b"".join(found)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that is wrapped in it: requests wraps what urllib3 has wrapped already."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        one = waiting.pop(0)
+        if id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            inner = (*one.args, getattr(one, "reason", None), one.__cause__, one.__context__)
+            waiting += [found for found in inner if isinstance(found, BaseException)]
+
+
+def _translated(error: Exception) -> ReplicationError:
+    text, causes = str(error), list(_causes(error))
     if isinstance(error, requests.exceptions.SSLError):
         return _tls(text)
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        return Unreachable("no connection within the time-out")
-    if isinstance(error, requests.exceptions.ReadTimeout) or "Read timed out" in text:
+        return Unreachable("no connection within the time-out", how=How.SILENT)
+    if any(isinstance(cause, requests.exceptions.ReadTimeout | ReadTimeoutError) for cause in causes):
         return TimedOut("connected, but no answer within the time-out")
-    if isinstance(error, requests.exceptions.ContentDecodingError):
+    if isinstance(error, requests.exceptions.ContentDecodingError | DecodeError):
         return BadAnswer("the answer is not what its Content-Encoding says")
-    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
-        return Unreachable(_cause(text))
+    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError | HTTPError):
+        return Unreachable(_cause(text), how=_how(causes))
     return BadAnswer(f"the request could not be made ({type(error).__name__})")
+
+
+def _how(causes: list[BaseException]) -> How:
+    for cause in causes:
+        if isinstance(cause, ConnectionRefusedError):
+            return How.REFUSED
+        if isinstance(cause, socket.gaierror):
+            return How.NO_NAME
+    return How.OTHER
 
 
 def _tls(text: str) -> ReplicationError:

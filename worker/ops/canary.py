@@ -8,18 +8,22 @@ nothing is carried here.
 Seconds are by one clock, ours, from the moment a write was confirmed. A node is asked at intervals, so a mark may
 have been there before it was seen: `precision` says for how long at most. One thread a node writes, then asks: a
 hung node holds up no measurement but its own.
+
+A full disk shows at a write alone. CouchDB 3.5.0 then goes on answering every read and `/_up`, and says no more of a
+write than `500 {"error": "error", "reason": "internal_server_error"}` (measured; its log says enospc). Twice that,
+where the read just before went well, is called a full disk here.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.core.errors import Conflict, LockedOut, Permanent, ReplicationError
+from worker.core.errors import Conflict, DiskFull, LockedOut, Permanent, ReplicationError, ServerFault
 from worker.core.names import OWN_DATABASE
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
@@ -33,6 +37,7 @@ LONGEST_PAUSE = 1.0
 GROWTH = 1.5
 CALL_TIMEOUT = 10.0  # seconds
 TRIES = 5
+CRASH_PAUSE = 1.0  # seconds until a write that crashed the node's writer is tried once more
 KEPT = 5  # marks in a document: who overwrites one carries it on, so that two who measure at once disturb nobody
 
 
@@ -62,10 +67,20 @@ class _Watch:
 
 
 def measure(
-    cluster: Cluster, names: Sequence[str], control: Control, deadline: float, *, database: str = OWN_DATABASE
+    cluster: Cluster,
+    names: Sequence[str],
+    control: Control,
+    deadline: float,
+    *,
+    database: str = OWN_DATABASE,
+    wrote: Callable[[str, ReplicationError | None], None] = lambda name, error: None,
 ) -> list[Arrival]:
     """Write on each of these nodes, and wait at most `deadline` seconds for it on each other. Nodes that fail are
-    named in the arrivals they are part of. The database must be there (`own.ensure_own_database`)."""
+    named in the arrivals they are part of. The database must be there (`own.ensure_own_database`).
+
+    `wrote`: called as soon as it is known whether a node took its write, from that node's thread; with the error where
+    it did not. What a full disk needs is told long before the last arrival is waited for.
+    """
     board = Board(names, time.monotonic() + deadline)
 
     def take_part(name: str) -> _Watch:
@@ -73,9 +88,11 @@ def measure(
         try:
             cluster[name].capabilities()  # which remembers a refused password, and does not send it again
             board.wrote(name, _write(held, name, board))
+            wrote(name, None)
         except ReplicationError as error:
             cluster[name].forget()
             board.failed(name, error)
+            wrote(name, error)
             if not _may_pass(error):
                 return _Watch({}, {}, error)
         watch = _watch(held, name, board)
@@ -106,13 +123,30 @@ def _write(database: Database, name: str, board: Board) -> Written:
         if found:
             document["_rev"] = found["_rev"]
         try:
-            database.put(document, read_timeout=_patience(board))
+            _put(database, document, board)
         except Conflict:
             if not left:
                 raise
         else:
             break
     return Written(mark, time.monotonic())
+
+
+def _put(database: Database, document: dict[str, Any], board: Board) -> None:
+    """Raises DiskFull where the node's writer crashes of it twice."""
+    for again in (True, False):
+        try:
+            database.put(document, read_timeout=_patience(board))
+        except ServerFault as error:
+            if not error.crashed:
+                raise
+            crash = error
+        else:
+            return
+        if again:
+            board.pause(CRASH_PAUSE)
+    words = f"its writer crashed twice ({crash.detail}) while reads go well: the disk is most likely full or read-only"
+    raise DiskFull(words, node=crash.node)
 
 
 def _watch(database: Database, name: str, board: Board) -> _Watch:

@@ -30,9 +30,12 @@ class Outcome(Generic[Key, Value]):
     defect: BaseException | None = None
 
 
-def start(keys: Iterable[Key], work: Callable[[Key], Value]) -> queue.SimpleQueue[Outcome[Key, Value]]:
-    """Begin `work` for every key, each in a thread of its own; outcomes arrive in the queue as they end."""
-    outcomes: queue.SimpleQueue[Outcome[Key, Value]] = queue.SimpleQueue()
+def start(
+    keys: Iterable[Key], work: Callable[[Key], Value], outcomes: queue.SimpleQueue[Outcome[Key, Value]] | None = None
+) -> queue.SimpleQueue[Outcome[Key, Value]]:
+    """Begin `work` for every key, each in a thread of its own; outcomes arrive in the queue (a new one, unless it is
+    given) as they end."""
+    outcomes = queue.SimpleQueue() if outcomes is None else outcomes
 
     def run(key: Key) -> None:
         outcomes.put(_outcome(key, work))

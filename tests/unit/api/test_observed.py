@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from api.observed import HIDDEN_SETTINGS, stale_after
 from config.settings import Settings
-from tests.unit.api.world import PASSWORD, World, link, settings
+from tests.unit.api.world import PASSWORD, World, link, settings, sweep
 
 SEEN_AT = "2026-11-23T14:59:59.123Z"
 
@@ -50,11 +50,63 @@ def test_nodes(world: World) -> None:
         "state": "down",
         "since": "2026-11-23T14:59:00.123Z",
         "reason": "unreachable: connection refused",
+        "failure": "refused",
         "latency_ms": None,
         "version": None,
         "lag": None,
+        "kind": "couchdb",
+        "uptime_seconds": None,
+        "active_tasks": None,
+        "replication_jobs": None,
+        "load": None,
+        "disk": None,
+        "system_databases_missing": None,
         "observed_at": SEEN_AT,
     }
+
+
+def test_one_node_is_told_with_all_its_figures(world: World) -> None:
+    size = {"name": "pdfs", "file_bytes": 400, "active_bytes": 100, "fragmentation": 0.75}
+    figures = {
+        "uptime_seconds": 3600.0,
+        "active_tasks": {
+            "counts": {"indexer": 1},
+            "slowest": {"type": "indexer", "database": "pdfs", "progress": 40},
+        },
+        "replication_jobs": {"running": 2, "pending": 0, "crashed": 1, "total": 3},
+        "load": {"run_queue": 0, "messages": 1, "memory_bytes": 40_000_000},
+        "disk": {
+            "databases": 1,
+            "file_bytes": 400,
+            "active_bytes": 100,
+            "fragmentation": 0.75,
+            "largest": [size],
+            "most_fragmented": [size],
+            "observed_at": world.now - 1,
+        },
+        "system_databases_missing": ["_global_changes"],
+    }
+    primary = {**sweep(world.now)["nodes"][0], **figures, "disk_round": {"cursor": "half-way"}}
+    world.save_sweep(nodes=[primary])
+
+    body = world.client.get("/api/nodes/primary").get_json()
+
+    assert {**body, "disk": {**body["disk"], "observed_at": world.now - 1}}.items() >= figures.items()
+    assert body["disk"]["observed_at"] == SEEN_AT
+    assert "disk_round" not in body
+    assert body == world.client.get("/api/nodes").get_json()["nodes"][0]
+    assert world.client.get("/api/nodes/replica1").get_json()["state"] == "unknown"
+
+
+def test_a_node_nobody_knows_is_404_with_the_nearest_names(world: World) -> None:
+    slip = world.client.get("/api/nodes/replica")
+    other = world.client.get("/api/nodes/zzz")
+
+    assert (slip.status_code, other.status_code) == (404, 404)
+    assert slip.get_json()["type"].endswith(":unknown-node")
+    assert set(slip.get_json()["nearest"]) == {"replica1", "replica2"}
+    assert other.get_json()["nearest"] == []
+    assert "known: primary, replica1, replica2" in other.get_json()["detail"]
 
 
 def test_before_the_first_sweep_everything_is_unknown(world: World) -> None:

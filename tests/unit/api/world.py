@@ -141,6 +141,7 @@ def sweep(now: float) -> dict[str, Any]:
             "state": state,
             "since": now - 60,
             "reason": reason,
+            "failure": None if up else "refused",
             "latency_ms": 1.5 if up else None,
             "version": "3.5.0" if up else None,
             "uuid": None,

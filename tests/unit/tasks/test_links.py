@@ -26,7 +26,7 @@ def linked(world: World, couch: FakeCouch, cluster: Cluster) -> Cluster:
     world.settings = settings(canary_seconds=0)
     builders.databases(cluster, "pdfs")
     reconcile_and_do(world, cluster)
-    health.run_sweep(world.parts, cluster)
+    health.look_once(world.parts, cluster)
     return cluster
 
 
@@ -103,7 +103,7 @@ def test_the_lag_of_a_node_that_was_never_seen_is_unknown_and_not_0(
 ) -> None:
     couch["b"].fail("refused")
     for _ in range(3):
-        health.run_sweep(world.parts, linked)
+        health.look_once(world.parts, linked)
 
     look(world, linked)
 
@@ -146,7 +146,7 @@ def test_a_link_that_has_something_to_carry_and_carries_nothing_is_stalled_and_d
 
     assert (told["state"], told["error_kind"], told["lag"]) == ("stalled", "stalled", 3)
     assert "b has 3 changes of a to carry and carried none for" in told["last_error"]
-    health.run_sweep(world.parts, linked)
+    health.look_once(world.parts, linked)
     sweep = world.seen.sweep()
     assert sweep is not None
     assert sweep["cluster"] == "degraded"
@@ -226,7 +226,7 @@ def test_a_link_to_a_node_that_is_not_healthy_is_left_alone(world: World, couch:
     couch["b"].stop_link(LINK, "crashing", "{worker_died,{process_died,normal}}")
     look(world, linked)
     couch["a"].fail("refused")
-    health.run_sweep(world.parts, linked)
+    health.look_once(world.parts, linked)
     age(world, FIRST_KICK_AFTER)
 
     look(world, linked)

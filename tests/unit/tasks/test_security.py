@@ -22,7 +22,7 @@ def look(world: World, cluster: Cluster) -> dict[str, list[str]]:
 def made(world: World, cluster: Cluster, *names: str) -> None:
     for name in names:
         builders.databases(cluster, name)
-    health.run_sweep(world.parts, cluster)
+    health.look_once(world.parts, cluster)
 
 
 def asked(couch: FakeCouch) -> set[str]:
@@ -57,7 +57,7 @@ def test_a_database_that_is_gone_is_forgotten(world: World, couch: FakeCouch, cl
     look(world, cluster)
     for node in couch.nodes.values():
         node.drop("pdfs")
-    health.run_sweep(world.parts, cluster)
+    health.look_once(world.parts, cluster)
 
     assert look(world, cluster) == {}
 

@@ -37,6 +37,11 @@ def answer(status: int, error: str = "", reason: str = "") -> Answer:
         (500, "internal_server_error", "No DB shards could be opened.", errors.ServerFault),
         (501, "not_implemented", "cancel", errors.ServerFault),
         (503, "service_unavailable", "", errors.ServerFault),
+        # what the disk monitor of CouchDB 3.5 says, in its own spelling, and what Erlang calls a full disk
+        (507, "insufficent_storage", "database_dir is too full", errors.DiskFull),
+        (500, "unknown_error", "{badmatch,{error,enospc}}", errors.DiskFull),
+        (500, "error", "eacces", errors.DiskFull),
+        (500, "internal_server_error", "an enospcial case", errors.ServerFault),
         (301, "", "", errors.BadAnswer),
         (304, "", "", errors.BadAnswer),
         # what the replicator answers for its source and target
@@ -73,6 +78,17 @@ def test_the_reason_is_told_without_what_must_not_be_told() -> None:
 
 def test_a_lock_out_says_that_it_ends_by_itself() -> None:
     assert "5 minutes" in failure(answer(403, "forbidden", LOCKED)).detail
+
+
+def test_a_crash_of_which_the_server_tells_no_more_is_marked() -> None:
+    """All that CouchDB 3.5.0 says of a write to a full disk; not proof enough by itself."""
+    crash = failure(answer(500, "error", "internal_server_error"))
+    other = failure(answer(500, "internal_server_error", "No DB shards could be opened."))
+
+    assert isinstance(crash, errors.ServerFault)
+    assert crash.crashed
+    assert isinstance(other, errors.ServerFault)
+    assert not other.crashed
 
 
 def test_maintenance_mode_is_told() -> None:

@@ -18,7 +18,7 @@ from embedded.ports import any_free
 from tests import builders
 from tests.unit.worker.couch import http_server
 from tests.unit.worker.couch.http_server import OK, answering, head, serving
-from worker.core.errors import BadAnswer, BadRequest, TimedOut, TlsRefused, Unreachable
+from worker.core.errors import BadAnswer, BadRequest, How, TimedOut, TlsRefused, Unreachable
 from worker.couch.client import CouchClient
 from worker.couch.transport import Answer, RequestsTransport, Timeouts, Tls
 
@@ -26,10 +26,17 @@ AUTHORIZATION = "Basic YWRtaW46aHVudGVyMi1zZWNyZXQ="
 NOBODY = "http://user:hunter2-secret@127.0.0.1"
 
 
-def send(url: str, *, tls: Tls = Tls(), read: float = 5, transport: RequestsTransport | None = None) -> Answer:
+def send(
+    url: str,
+    *,
+    tls: Tls = Tls(),
+    read: float = 5,
+    total: float | None = None,
+    transport: RequestsTransport | None = None,
+) -> Answer:
     headers = {"Authorization": AUTHORIZATION, "Accept": "application/json"}
     transport = transport or RequestsTransport(tls)
-    return transport.send("GET", url, headers=headers, body=None, timeouts=Timeouts(2, read))
+    return transport.send("GET", url, headers=headers, body=None, timeouts=Timeouts(2, read, total))
 
 
 def test_a_good_answer_comes_as_it_is() -> None:
@@ -90,14 +97,20 @@ def test_the_environment_decides_nothing(monkeypatch: pytest.MonkeyPatch, tmp_pa
 # --- what can go wrong
 
 
-def test_a_refused_connection() -> None:
-    with pytest.raises(Unreachable, match="connection refused"):
-        send(f"http://127.0.0.1:{any_free()}")
+@pytest.mark.parametrize("total", [None, 5.0])
+def test_a_refused_connection(total: float | None) -> None:
+    with pytest.raises(Unreachable, match="connection refused") as error:
+        send(f"http://127.0.0.1:{any_free()}", total=total)
+
+    assert error.value.how is How.REFUSED
 
 
-def test_a_host_nobody_knows() -> None:
-    with pytest.raises(Unreachable):
-        send("http://no-such-host.invalid:5984")
+@pytest.mark.parametrize("total", [None, 5.0])
+def test_a_host_nobody_knows(total: float | None) -> None:
+    with pytest.raises(Unreachable) as error:
+        send("http://no-such-host.invalid:5984", total=total)
+
+    assert error.value.how is How.NO_NAME
 
 
 def test_a_connection_that_is_closed_without_an_answer() -> None:
@@ -117,16 +130,20 @@ def test_a_connection_that_is_reset() -> None:
         send(server.url())
 
 
-def test_an_answer_that_stops_in_the_middle() -> None:
+@pytest.mark.parametrize("total", [None, 5.0])
+def test_an_answer_that_stops_in_the_middle(total: float | None) -> None:
     def behave(connection: socket.socket) -> None:
         head(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
 
-    with serving(behave) as server, pytest.raises(Unreachable):
-        send(server.url())
+    with serving(behave) as server, pytest.raises(Unreachable) as error:
+        send(server.url(), total=total)
+
+    assert error.value.how is How.OTHER
 
 
-def test_no_answer_in_time() -> None:
+@pytest.mark.parametrize(("read", "total"), [(0.1, None), (5, 0.1)])
+def test_no_answer_in_time(read: float, total: float | None) -> None:
     over = threading.Event()
 
     def behave(connection: socket.socket) -> None:
@@ -135,8 +152,39 @@ def test_no_answer_in_time() -> None:
 
     with serving(behave) as server:
         with pytest.raises(TimedOut):
-            send(server.url(), read=0.1)
+            send(server.url(), read=read, total=total)
         over.set()
+
+
+@pytest.mark.parametrize("headers", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+def test_an_answer_that_trickles_in_for_ever_is_given_up(headers: str) -> None:
+    """No time-out between two bytes ever ends it."""
+    over = threading.Event()
+
+    def behave(connection: socket.socket) -> None:
+        head(connection)
+        connection.sendall(f"HTTP/1.1 200 OK\r\n{headers}\r\n\r\n".encode())
+        byte = b"1\r\nx\r\n" if "chunked" in headers else b"x"
+        while not over.wait(0.02):
+            connection.sendall(byte)
+
+    with serving(behave) as server:
+        with pytest.raises(TimedOut):
+            send(server.url(), read=5, total=0.2)
+        over.set()
+
+
+@pytest.mark.parametrize("total", [None, 5.0])
+def test_whole_answers_are_read_alike_with_and_without_a_total(total: float | None) -> None:
+    body = b'{"ok":"' + b"x" * 300_000 + b'"}'
+    plain, packed = _answer(body), _answer(gzip.compress(body), "Content-Encoding: gzip")
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    for whole in (plain, packed, chunked):
+        transport = RequestsTransport()
+        with serving(answering(whole)) as server:
+            for _ in range(2):
+                assert send(server.url(), total=total, transport=transport).body == body
+            assert server.connections == 1, "the connection is good for the next call"
 
 
 def test_an_answer_that_gets_stuck_in_the_middle() -> None:
@@ -153,9 +201,10 @@ def test_an_answer_that_gets_stuck_in_the_middle() -> None:
         over.set()
 
 
-def test_an_answer_that_is_not_compressed_as_it_says() -> None:
+@pytest.mark.parametrize("total", [None, 5.0])
+def test_an_answer_that_is_not_compressed_as_it_says(total: float | None) -> None:
     with serving(answering(_answer(b"not gzip", "Content-Encoding: gzip"))) as server, pytest.raises(BadAnswer):
-        send(server.url())
+        send(server.url(), total=total)
 
 
 def test_a_session_is_good_again_after_a_failure() -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from tests.builders import Listener, fake_cluster
 from tests.fakes.couchdb import FakeCouch, Request
-from worker.core.errors import Cancelled
+from worker.core.errors import Cancelled, DiskFull, ReplicationError
+from worker.core.failures import failure_of
+from worker.core.health import Failure
 from worker.core.names import OWN_DATABASE
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
@@ -39,7 +41,8 @@ def carry(couch: FakeCouch, source: str, target: str) -> None:
     """The canary of `source`, as it is there now, to `target`; nothing where there is none yet."""
     with couch.lock:
         held = couch[source].databases[OWN_DATABASE]
-        if f"canary:{source}" in held.documents:
+        found = held.documents.get(f"canary:{source}")
+        if found and not found.revisions[found.leaves()[0]].deleted:
             document = held.read(f"canary:{source}", None, attachments=False, revs=True)
             couch[target].databases[OWN_DATABASE].write_replicated(document)
 
@@ -302,3 +305,65 @@ def test_arrivals_are_plain_values() -> None:
         "overdue": None,
         "error": None,
     }
+
+
+# --- whether a node takes writes
+
+
+def writers(cluster: Cluster, deadline: float = SOON) -> dict[str, ReplicationError | None]:
+    told: dict[str, ReplicationError | None] = {}
+    measure(cluster, cluster.names, Listener(), deadline, wrote=told.__setitem__)
+    return told
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canary, "CRASH_PAUSE", 0.01)
+
+
+def test_each_node_is_told_to_have_taken_its_write() -> None:
+    couch, cluster = nodes("a", "b")
+    carry_before_looks(couch, ("a", "b"), ("b", "a"))
+
+    assert writers(cluster, LATE) == {"a": None, "b": None}
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("how", ["full-disk", "monitor"])
+def test_a_full_disk_is_told_by_the_write_that_it_refuses(how: str) -> None:
+    couch, cluster = nodes("a", "b")
+    couch["b"].fail(how, path="canary:b")
+
+    told = writers(cluster)
+
+    assert told["a"] is None
+    assert isinstance(told["b"], DiskFull)
+    assert failure_of(told["b"]) is Failure.DISK
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_writer_that_crashes_once_is_no_full_disk() -> None:
+    couch, cluster = nodes("a", "b")
+    couch["b"].fail("full-disk", path="canary:b", times=1)
+
+    assert writers(cluster) == {"a": None, "b": None}
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("how", "path", "failure"),
+    [
+        ("500", "canary:b", Failure.SERVER_FAULT),
+        ("full-disk", "_all_docs", Failure.SERVER_FAULT),  # it cannot read either
+        ("refused", None, Failure.REFUSED),
+        ("403", "canary:b", Failure.FORBIDDEN),
+    ],
+)
+def test_other_failures_are_told_as_what_they_are(how: str, path: str | None, failure: Failure) -> None:
+    couch, cluster = nodes("a", "b")
+    couch["b"].fail(how, path=path)
+
+    error = writers(cluster)["b"]
+
+    assert error is not None
+    assert failure_of(error) is failure

@@ -1,79 +1,17 @@
-"""What is seen of nodes, and which databases have changed."""
+"""Which databases have changed since their last sync, and by how much."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests import builders
-from tests.builders import Listener, fake_cluster
+from tests.builders import fake_cluster
 from worker.core.names import selected
 from worker.ops.drift import find_drift, same, sequences
-from worker.ops.setup import Wanted, setup
-from worker.ops.sweep import sweep
-
-
-def test_a_healthy_node_is_seen_with_all_it_has() -> None:
-    _, cluster = fake_cluster("a", "b")
-    setup(cluster, Wanted(["pdfs"]), Listener())
-
-    seen = sweep(cluster, 1.0)["b"]
-
-    assert (seen.look.ok, seen.look.version, seen.look.uuid, seen.look.kind) == (True, "3.5.0", "uuid-of-b", "couchdb")
-    assert seen.look.latency_ms is not None
-    assert seen.databases == ["pdfs", "_users"]  # not our own, nor CouchDB's, but for its users
 
 
 def users(name: str) -> bool:
     return not name.startswith("_")
-
-
-@pytest.mark.parametrize(
-    ("how", "slug"),
-    [
-        ("refused", "unreachable"),
-        ("timeout", "timed-out"),
-        ("401", "unauthorized"),
-        ("locked", "locked-out"),
-        ("500", "server-fault"),
-        ("html", "bad-answer"),
-        ("tls", "tls-refused"),
-    ],
-)
-def test_a_failing_node_is_seen_with_its_reason_and_others_without_it(how: str, slug: str) -> None:
-    couch, cluster = fake_cluster("a", "b")
-    couch["a"].fail(how)
-
-    seen = sweep(cluster, 1.0)
-
-    assert not seen["a"].look.ok
-    assert (seen["a"].look.reason or "").startswith(f"{slug}: ")
-    assert (seen["a"].databases, seen["a"].look.latency_ms) == (None, None)
-    assert seen["b"].look.ok
-
-
-def test_a_node_in_maintenance_is_not_healthy() -> None:
-    couch, cluster = fake_cluster("a")
-    couch["a"].fail("maintenance", path="_up")
-
-    look = sweep(cluster, 1.0)["a"].look
-
-    assert not look.ok
-    assert "maintenance" in (look.reason or "")
-
-
-def test_databases_that_cannot_be_read_are_unknown_and_not_none() -> None:
-    couch, cluster = fake_cluster("a")
-    cluster["a"].capabilities()
-    couch["a"].fail("500", path="_all_dbs")
-
-    seen = sweep(cluster, 1.0)["a"]
-
-    assert seen.look.ok
-    assert seen.databases is None
-    assert seen.errors
-
-
-# --- drift
 
 
 @pytest.mark.parametrize("standin", [False, True])
