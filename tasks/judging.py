@@ -7,7 +7,7 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from tasks.wiring import Parts
-from worker.core.health import Bounds, Facts, Failure, Look, NodeState, Verdict, judge
+from worker.core.health import Bounds, Facts, Failure, Look, NodeState, Verdict, judge, restarted
 from worker.core.register import Entry, Register, noted, strange
 from worker.couch.cluster import Cluster
 from worker.ops import register as copies
@@ -45,6 +45,25 @@ def _remembered(name: str, known: Entry | None) -> Verdict | None:
     if known is None or known.owes is None:
         return None
     return Verdict(name, debt=NodeState(known.owes), debts=1)
+
+
+def with_memory(
+    parts: Parts, cluster: Cluster, looks: Mapping[str, Look], earlier: Mapping[str, Verdict], now: float
+) -> dict[str, Look]:
+    """The looks, and of nodes that have come back whether what we had noted on them is still there. Our own database may
+    be: whoever sets up makes it again, and may be quicker than the sweep."""
+    back = [
+        name
+        for name, look in looks.items()
+        if look.ok
+        and look.own
+        and name in earlier
+        and (not earlier[name].successes or restarted(earlier[name], look, now))
+    ]
+    noted_on = parts.seen.register_copies() if back else {}
+    said = copies.read(cluster, [name for name in back if name in noted_on], parts.settings.health_timeout)
+    emptied = {name for name, register in said.items() if not register}
+    return {name: replace(look, own=False) if name in emptied else look for name, look in looks.items()}
 
 
 def register_of(parts: Parts, cluster: Cluster, looks: Mapping[str, Look]) -> Register:

@@ -19,7 +19,6 @@ from tasks.wiring import Parts
 from worker.core.errors import NotFound, ReplicationError
 from worker.core.health import NodeState, Verdict
 from worker.couch.cluster import Cluster
-from worker.ops import register as copies
 from worker.ops.control import Control, Quiet
 from worker.ops.links import stuck
 from worker.ops.rejoin import Means, rejoin
@@ -36,8 +35,7 @@ def run_rejoin(parts: Parts, cluster: Cluster, job: Job, control: Control) -> di
         raise NotFound(f"{node} is not one of the configured nodes: {', '.join(cluster.names)}", node=node)
     owed = verdict_of(parts, node)  # as it is now: what comes later is another debt
     try:
-        emptied = _was_emptied(parts, cluster, node, owed)
-        result = _rejoin(parts, cluster, node, control, emptied=emptied)
+        result = _rejoin(parts, cluster, node, control, emptied=owed.debt is NodeState.REPLACED)
     except ReplicationError as error:
         _failed(parts, node, owed, job, error)
         raise
@@ -125,15 +123,6 @@ def _links_caught_up(parts: Parts, node: str, gone: Collection[str], control: Co
             parts.publisher.soon("links")
         time.sleep(LOOK_EVERY)
     return False
-
-
-def _was_emptied(parts: Parts, cluster: Cluster, node: str, owed: Verdict) -> bool:
-    """By the verdict, or because the copy of the register is gone that we had put there: our own database may have been
-    made again before anybody looked."""
-    if owed.debt is NodeState.REPLACED:
-        return True
-    said = copies.read(cluster, [node], parts.settings.couchdb_timeout).get(node)
-    return said is not None and not said and node in parts.seen.register_copies()
 
 
 def _set_up(parts: Parts, cluster: Cluster, node: str, control: Control, gone: dict[str, str]) -> dict[str, Any]:

@@ -177,12 +177,12 @@ def _debt(before: Verdict, look: Look, now: float, facts: Facts, *, fell: bool) 
         return None, before.debts
     if facts.strange is not None and before.debt is not NodeState.REPLACED:
         return NodeState.REPLACED, before.debts + 1
-    if _restarted(before, look, now):
+    if restarted(before, look, now):
         return before.debt or NodeState.RECOVERING, before.debts + 1
     return before.debt, before.debts
 
 
-def _restarted(before: Verdict, look: Look, now: float) -> bool:
+def restarted(before: Verdict, look: Look, now: float) -> bool:
     """Whether it was away between two looks, and nobody saw it."""
     if look.uptime is None or before.started_at is None:
         return False
