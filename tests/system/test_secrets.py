@@ -168,6 +168,7 @@ def whole(store: redis.Redis, key: str) -> str:
         "set": store.smembers,
         "zset": lambda name: store.zrange(name, 0, -1),
         "stream": store.xrange,
+        "none": lambda name: None,  # it ran out since it was listed
     }
     value = read[str(store.type(key))](key)
     return json.dumps(sorted(value) if isinstance(value, set) else value)
