@@ -50,16 +50,14 @@ def _remembered(name: str, known: Entry | None) -> Verdict | None:
 def with_memory(
     parts: Parts, cluster: Cluster, looks: Mapping[str, Look], earlier: Mapping[str, Verdict], now: float
 ) -> dict[str, Look]:
-    """The looks, and of nodes that have come back whether what we had noted on them is still there. Our own database may
-    be: whoever sets up makes it again, and may be quicker than the sweep."""
-    back = [
-        name
-        for name, look in looks.items()
-        if look.ok
-        and look.own
-        and name in earlier
-        and (not earlier[name].successes or restarted(earlier[name], look, now))
-    ]
+    """The looks, and of nodes that have come back whether what we had noted on them is still there. Our own database
+    may be: whoever sets up makes it again, and may be quicker than the sweep."""
+
+    def came_back(look: Look) -> bool:
+        before = earlier.get(look.node)
+        return before is not None and (not before.successes or restarted(before, look, now))
+
+    back = [name for name, look in looks.items() if look.ok and look.own and came_back(look)]
     noted_on = parts.seen.register_copies() if back else {}
     said = copies.read(cluster, [name for name in back if name in noted_on], parts.settings.health_timeout)
     emptied = {name for name, register in said.items() if not register}

@@ -30,6 +30,7 @@ from worker.ops.verify import Settled, verify
 
 AT_ONCE = 4  # databases
 TRIES = 4  # syncs of a database that is written to all the time
+PATIENCE = 10.0  # seconds that a comparison waits for replication, where clients write all the time
 MOST_TOLD = 100
 
 
@@ -224,6 +225,7 @@ def _compare(
         repair=True,
         route=means.route_of(database),
         settled=means.settled_of(database, pair),
+        patience=PATIENCE,
     )
     if not result.differing:
         return _note_verified
