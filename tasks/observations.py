@@ -138,6 +138,11 @@ class Observations:
         found = {node["name"] for node in sweep["nodes"] if node["successes"]}
         return [name for name in names if name in found]
 
+    def down(self) -> list[str]:
+        """The nodes that the last sweep called down, taken out by a person or not."""
+        nodes = (self.sweep() or {"nodes": []})["nodes"]
+        return [node["name"] for node in nodes if node.get("verdict", {}).get("down")]
+
     def database_nodes(self, name: str) -> list[str]:
         """The nodes on which the last sweep (or a later look) saw the database."""
         with translated():

@@ -8,14 +8,29 @@ from typing import Any
 from config.settings import Settings
 from tasks.wiring import Parts
 from worker.core.names import OWN_DATABASE
-from worker.core.rules import Mode, Rules
+from worker.core.rules import Direction, Mode, Rules
+from worker.core.topology import Topology, connected
 
 Wanted = Callable[[str], bool]
 
 
 def on_change_filter(parts: Parts) -> Wanted | None:
-    """Which databases travel on change; None where that is not known yet, or none does."""
-    return travelling(parts.settings, parts.rules, parts.replication.reconcile())
+    """Which databases travel on change; None where that is not known yet, or none does. Where nodes are down, those
+    are among them whose links do not connect the others any more: their links stay, and wait."""
+    wanted = travelling(parts.settings, parts.rules, parts.replication.reconcile())
+    down = parts.seen.down()
+    if wanted is None or not down:
+        return wanted
+    names, rules = [node.name for node in parts.settings.nodes], parts.rules
+    apart = {topology for topology in Topology if not connected(names, topology, down)}
+
+    def also(database: str) -> bool:
+        if wanted(database):
+            return True
+        rule = rules.of(database)
+        return rule.topology in apart and rule.direction is Direction.BOTH and rules.selected(database)
+
+    return also
 
 
 def travelling(settings: Settings, rules: Rules, reconcile: Mapping[str, Any] | None) -> Wanted | None:

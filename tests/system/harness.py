@@ -15,7 +15,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -352,6 +353,16 @@ class System:
         with road.paused():
             yield road
 
+    @contextmanager
+    def cut_between(self, one: str, other: str) -> Iterator[None]:
+        """Inside, these two nodes do not reach each other; everybody else reaches both. Needs /proc."""
+        with ExitStack() as stack:
+            for near, far in ((one, other), (other, one)):
+                node = self.nodes[far].embedded
+                assert node is not None
+                stack.enter_context(self.peer_roads[near].closed_to(partial(_is_of, node.process)))
+            yield
+
     def start_held_sync(self, database: str, road: Proxy) -> str:
         """A job that is in the middle of a pull which cannot end before the road is resumed."""
         job_id = self.api.start_sync(database)
@@ -372,6 +383,20 @@ class System:
 
 def _written(urls: list[str]) -> dict[str, str]:
     return {"COUCHDB_URL": urls[0], "REPLICATION_NODES": ",".join(urls[1:])}
+
+
+def _is_of(process: Process, port: int) -> bool:
+    """Whether the client side of this loopback connection belongs to the process or one of its children."""
+    local = f"0100007F:{port:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    sockets = {f"socket:[{row[9]}]" for row in rows if row[1] == local}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.getpgid(int(folder.name)) != process.pid:
+                continue
+            if any(os.readlink(entry) in sockets for entry in (folder / "fd").iterdir()):
+                return True
+    return False
 
 
 def _ended(process: Process) -> bool:

@@ -10,7 +10,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from embedded.ports import LOOPBACK
 
@@ -33,6 +33,7 @@ class Proxy:
         self._listener: socket.socket | None = None
         self.port = 0
         self.delay = 0.0  # seconds that every chunk of the answers is kept back
+        self._refused: Callable[[int], bool] | None = None
         self.accept()
 
     def accept(self) -> None:
@@ -59,6 +60,26 @@ class Proxy:
         for each in cut:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+
+    @contextlib.contextmanager
+    def closed_to(self, client: Callable[[int], bool]) -> Iterator[None]:
+        """Inside, connections are cut and refused whose client (by its port) this is true of."""
+        self._refused = client
+        with self._lock:
+            cut = [each for each in self._sockets if self._comes_from(each, client)]
+        for each in cut:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        try:
+            yield
+        finally:
+            self._refused = None
+
+    def _comes_from(self, client: socket.socket, wanted: Callable[[int], bool]) -> bool:
+        try:
+            return bool(client.getsockname()[1] == self.port and wanted(client.getpeername()[1]))
+        except OSError:  # it has just been closed
+            return False
 
     def pause(self) -> None:
         """As if the server hung: connections are taken, and not a byte goes through."""
@@ -95,6 +116,8 @@ class Proxy:
 
     def _connect(self, client: socket.socket) -> None:
         try:
+            if self._refused is not None and self._comes_from(client, self._refused):
+                raise ConnectionRefusedError
             server = socket.create_connection((LOOPBACK, self._upstream), CONNECT_SECONDS)
         except OSError:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,7 @@ from tests.system.situations import (
 pytestmark = pytest.mark.system
 
 PREFIX = "fo-"
+ANSWERS = re.compile(r"answers again: [1-9]\d* of (\d+) good looks")
 
 
 @pytest.fixture(scope="module")
@@ -188,8 +190,7 @@ def test_a_node_that_comes_and_goes_is_held_back_for_longer_each_time(
             wait_states(own, replica2="down")
             door.accept()
             road.accept()
-            answers = re.compile(r"answers again: [1-9]\d* of (\d+) good looks")
-            found = wait_until(lambda: answers.match(node(own, "replica2")["reason"] or ""), "it answers again")
+            found = wait_until(lambda: ANSWERS.match(node(own, "replica2")["reason"] or ""), "it answers again")
             wanted.append(int(found[1]))
             wait_healthy(own)
     assert wanted[1] == 2 * wanted[0]
@@ -292,3 +293,21 @@ def test_what_is_owed_outlives_redis(own: System, mortals: list[Couch], database
         wait_states(own, replica1="recovering")
     wait_healthy(own)
     wait_until(lambda: mortals[1].leaves(database) == mortals[0].leaves(database), "it has everything")
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="telling whose a connection is needs Linux")
+def test_a_network_cut_between_two_nodes_that_we_reach_is_gone_around(
+    own: System, mortals: list[Couch], database: str
+) -> None:
+    writer = Writer(mortals, database)
+    with writer.writing(), own.cut_between("primary", "replica1"):
+        job = own.api.sync(database, headers={"Prefer": "wait=60"}).json()
+        assert job["state"] == "succeeded", job
+        assert job["result"]["skipped"] == []
+        assert job["result"]["hub"] == "replica2", "the only one that reaches both"
+        mortals[0].put(database, {"_id": "written-on-one-side"})
+        wait_until(lambda: mortals[1].has(database, "written-on-one-side"), "it came around", 60)
+        assert set(states(own).values()) == {"healthy"}, "both answer us"
+        if mortals[0].schedules:
+            wait_until(lambda: events(own, "links.broken"), "the cut is told", 60)
+    assert_nothing_lost(writer, mortals)

@@ -168,7 +168,7 @@ def _wanted(downs: tuple[float, ...], bounds: Bounds) -> int:
 
 
 def _debt(before: Verdict, look: Look, now: float, facts: Facts, *, fell: bool) -> tuple[NodeState | None, int]:
-    if fell:
+    if fell or (before.state is NodeState.MAINTENANCE and not facts.maintenance):
         # what it had to make up for before is still to be made up for, and by a new effort
         return before.debt or NodeState.RECOVERING, before.debts + 1
     if not look.ok:
@@ -183,8 +183,11 @@ def _debt(before: Verdict, look: Look, now: float, facts: Facts, *, fell: bool) 
 
 
 def restarted(before: Verdict, look: Look, now: float) -> bool:
-    """Whether it was away between two looks, and nobody saw it."""
-    if look.uptime is None or before.started_at is None:
+    """Whether it was away between two looks, and nobody saw it. Where it does not tell since when it runs, one bad look
+    has to be taken for that."""
+    if look.uptime is None:
+        return before.failures > 0
+    if before.started_at is None:
         return False
     return now - look.uptime > before.started_at + CLOCK_SLACK
 

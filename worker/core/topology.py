@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 
 from worker.core.model import Link
@@ -31,3 +31,18 @@ def links(database: str, nodes: Sequence[str], topology: Topology, *, bidirectio
         if bidirectional:
             pairs += [(node, hub) for node in others]
     return [Link(database, source, target) for source, target in pairs]
+
+
+def connected(nodes: Sequence[str], topology: Topology, down: Collection[str]) -> bool:
+    """Whether changes still get by links from each of the nodes that are left to each other. A star that has lost its
+    hub carries nothing, and a ring falls apart where it has lost two."""
+    left = [node for node in nodes if node not in down]
+    pairs = [
+        (link.source, link.target) for link in links("", nodes, topology) if not {link.source, link.target} & {*down}
+    ]
+    reached, fresh = set(left[:1]), set(left[:1])
+    # links of a topology that goes both ways come in pairs: who reaches all is reached by all
+    while fresh:
+        fresh = {target for source, target in pairs if source in fresh} - reached
+        reached |= fresh
+    return reached >= set(left)

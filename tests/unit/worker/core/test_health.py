@@ -18,7 +18,7 @@ H, S, D, R = NodeState.HEALTHY, NodeState.SUSPECT, NodeState.DOWN, NodeState.REC
 def then(verdict: Verdict | None, looks: str, bounds: Bounds = BOUNDS, *, start: int = 0) -> Verdict:
     """The verdict after these looks, one a second; "+" is a good one."""
     for at, sign in enumerate(looks, start):
-        verdict = judge(verdict, GOOD if sign == "+" else BAD, float(at), bounds)
+        verdict = judge(verdict, replace(GOOD, uptime=1_000.0 + at) if sign == "+" else BAD, float(at), bounds)
     assert verdict is not None
     return verdict
 
@@ -112,6 +112,20 @@ def test_a_server_that_was_started_between_two_looks_owes_what_it_missed() -> No
 
     assert (first.state, same.state, other.state) == (H, H, R)
     assert judge(other, replace(GOOD, uptime=13.0), 1_030.0, BOUNDS, Facts(paid=other.debts)).state is H
+
+
+def test_where_nobody_can_tell_one_bad_look_is_taken_for_a_restart() -> None:
+    verdict = judge(judge(judge(None, GOOD, 1.0, BOUNDS), BAD, 2.0, BOUNDS), GOOD, 3.0, BOUNDS)
+
+    assert verdict.state is S
+    assert judge(verdict, GOOD, 4.0, BOUNDS).state is R
+
+
+def test_who_is_let_in_again_is_brought_up_to_date_first() -> None:
+    verdict = judge(then(None, "+"), GOOD, 2.0, BOUNDS, Facts(maintenance=True))
+
+    assert judge(verdict, GOOD, 3.0, BOUNDS).state is R
+    assert then(judge(verdict, BAD, 3.0, BOUNDS), "++", start=4).state is R
 
 
 def test_another_server_is_replaced_until_it_was_set_up() -> None:

@@ -49,11 +49,10 @@ def test_while_secrets_change_a_receiver_that_knows_either_takes_it() -> None:
         receiver(b"a-third-secret-of-24-bytes").verify(b"{}", made)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("webhook-id", "2-0"), ("webhook-timestamp", str(int(time.time()) + 9)), ("", "")]
-)
+@pytest.mark.parametrize(("name", "value"), [("webhook-id", "2-0"), ("webhook-timestamp", "later"), ("", "")])
 def test_nothing_that_is_signed_can_be_changed(name: str, value: str) -> None:
     made = headers([KEY], "1-0", time.time(), b"{}")
+    value = str(int(made["webhook-timestamp"]) + 9) if value == "later" else value
     with pytest.raises(WebhookVerificationError):
         receiver(KEY).verify(b"{}" if name else b"{ }", {**made, **({name: value} if name else {})})
 

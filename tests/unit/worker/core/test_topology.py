@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.core.topology import Topology, links
+from worker.core.topology import Topology, connected, links
 
 NODES = ["a", "b", "c", "d"]
 
@@ -42,3 +42,22 @@ def test_every_write_reaches_every_node_over_links_both_ways(topology: Topology,
         while more := {pair[1] for pair in found if pair[0] in reached} - reached:
             reached |= more
         assert reached == set(NODES[:count])
+
+
+@pytest.mark.parametrize(
+    ("topology", "down", "wanted"),
+    [
+        (Topology.MESH, "", True),
+        (Topology.MESH, "ac", True),
+        (Topology.STAR, "", True),
+        (Topology.STAR, "c", True),
+        (Topology.STAR, "a", False),
+        (Topology.STAR, "abc", True),  # one is left: nobody to be connected with
+        (Topology.RING, "b", True),
+        (Topology.RING, "bc", True),
+        (Topology.RING, "bd", False),
+        (Topology.MESH, "abcd", True),
+    ],
+)
+def test_whether_links_still_connect_who_is_left(topology: Topology, down: str, wanted: bool) -> None:
+    assert connected(tuple("abcd"), topology, down) is wanted
