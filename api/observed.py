@@ -20,8 +20,6 @@ from worker.core.rules import Mode, Rule, Rules
 
 # user names are half of a credential; node URLs are shown node by node, without what may be written in them
 HIDDEN_SETTINGS = frozenset({"couchdb_url", "replication_nodes", "couchdb_user", "replication_user"})
-_STALE_INTERVALS = 6
-_STALE_GRACE = 30.0  # seconds
 
 Sweep = Mapping[str, Any]
 
@@ -57,7 +55,7 @@ def cluster(settings: Settings, sweep: Sweep | None, now: float) -> ClusterState
 
 def stale_after(settings: Settings) -> float:
     """Seconds after which a sweep no longer says how the cluster is."""
-    return _STALE_INTERVALS * settings.health_interval + settings.health_timeout + _STALE_GRACE
+    return settings.stale_after
 
 
 def needs_watcher(settings: Settings, seen: ReplicationSeen) -> bool:

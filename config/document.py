@@ -27,6 +27,7 @@ SECTIONS = {
     "redis_url": "Jobs",
     "api_host": "The API",
     "health_interval": "Health",
+    "agent_host": "The proxy",
     "flower_host": "Flower and logs",
 }
 # .env.example up to this line is ours; what follows is written by hand

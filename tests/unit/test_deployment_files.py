@@ -61,8 +61,8 @@ def sections() -> dict[str, list[str]]:
 # --- Procfile
 
 
-def test_procfile_has_the_six_processes() -> None:
-    assert list(PROCFILE) == ["web", "worker", "control", "beat", "watcher", "flower"]
+def test_procfile_has_the_seven_processes() -> None:
+    assert list(PROCFILE) == ["web", "worker", "control", "beat", "watcher", "agent", "flower"]
 
 
 @pytest.mark.parametrize("process", PROCFILE)
@@ -171,12 +171,17 @@ def test_health_check_hears_beat_by_what_it_schedules() -> None:
 
 
 def test_health_check_fails_where_nothing_listens() -> None:
-    with socket.socket() as free, socket.socket() as other:
-        for held in (free, other):
+    with socket.socket() as one, socket.socket() as two, socket.socket() as three:
+        for held in (one, two, three):
             held.bind(("127.0.0.1", 0))  # bound but not listening: refused
-        port = free.getsockname()[1]
+        port, flower, agent = (held.getsockname()[1] for held in (one, two, three))
         settings = build(
-            {"api_port": port, "flower_port": other.getsockname()[1], "redis_url": f"redis://127.0.0.1:{port}/0"}
+            {
+                "api_port": port,
+                "flower_port": flower,
+                "agent_port": agent,
+                "redis_url": f"redis://127.0.0.1:{port}/0",
+            }
         )
         for process in PROCFILE:
             assert healthcheck().trouble(process, settings, 0.0), process
