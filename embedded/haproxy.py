@@ -53,10 +53,16 @@ def find_haproxy(environ: Mapping[str, str] = os.environ) -> Path | None:
 
 
 class EmbeddedHaproxy:
-    """One HAProxy with its files in `folder`. `nodes`: name -> loopback port."""
+    """One HAProxy with its files in `folder`. `nodes`: name -> loopback port. `helper_port`: of the agent, or of the
+    API where the file asks that. `other`: text of the file -> what to have there, for limits that no test can reach."""
 
     def __init__(
-        self, folder: Path, nodes: Mapping[str, int], agent_port: int, api_port: int = 9, file: str = "haproxy.cfg"
+        self,
+        folder: Path,
+        nodes: Mapping[str, int],
+        helper_port: int,
+        file: str = "haproxy.cfg",
+        other: Mapping[str, str] | None = None,
     ) -> None:
         program = find_haproxy()
         if program is None:
@@ -65,7 +71,7 @@ class EmbeddedHaproxy:
         self._ports: dict[str, int] = {}
         configuration = self.folder / file
         shutil.copytree(SHIPPED / "errors", self.folder / "errors", dirs_exist_ok=True)
-        configuration.write_text(self._local(file, nodes, agent_port, api_port), encoding="utf-8")
+        configuration.write_text(self._local(file, nodes, helper_port, other or {}), encoding="utf-8")
         argv = [str(program), "-db", "-f", str(configuration)]
         self.process = Process(Command("haproxy", argv), self.folder / "haproxy.log")
 
@@ -92,12 +98,15 @@ class EmbeddedHaproxy:
 
     def states(self, backend: str = "couchdb") -> dict[str, str]:
         """Server -> what HAProxy's statistics call it: UP, DOWN, DOWN (agent), DRAIN and the like."""
+        return {row["svname"]: row["status"] for row in self._servers(backend)}
+
+    def well(self, backend: str = "couchdb") -> set[str]:
+        """The servers whose own check is well, whatever an agent says of them."""
+        return {row["svname"] for row in self._servers(backend) if int(row["check_health"]) >= int(row["check_rise"])}
+
+    def _servers(self, backend: str) -> list[dict[str, str]]:
         rows = csv.DictReader(io.StringIO(self._get("/;csv").removeprefix("# ")))
-        return {
-            row["svname"]: row["status"]
-            for row in rows
-            if row["pxname"] == backend and row["svname"] not in {"BACKEND", "FRONTEND"}
-        }
+        return [row for row in rows if row["pxname"] == backend and row["svname"] not in {"BACKEND", "FRONTEND"}]
 
     def _alive(self) -> bool:
         try:
@@ -112,12 +121,17 @@ class EmbeddedHaproxy:
             text: str = answer.read().decode()
             return text
 
-    def _local(self, file: str, nodes: Mapping[str, int], agent_port: int, api_port: int) -> str:
+    def _local(self, file: str, nodes: Mapping[str, int], helper_port: int, other: Mapping[str, str]) -> str:
         settings = tuple(
             NodeSetting(name, f"http://{LOOPBACK}:{port}", f"http://{LOOPBACK}:{port}") for name, port in nodes.items()
         )
-        mine = Nodes("this machine", settings, f"{LOOPBACK}:{agent_port}", f"{LOOPBACK}:{api_port}")
+        helper = f"{LOOPBACK}:{helper_port}"
+        mine = Nodes("this machine", settings, helper, helper)
         shipped = (SHIPPED / file).read_text(encoding="utf-8")
+        for text, instead in other.items():
+            if text not in shipped:
+                raise StartError(f"{file} has no {text!r} any more")
+            shipped = shipped.replace(text, instead)
         return written(file, _PORTS.sub(self._other_port, shipped), mine)
 
     def _other_port(self, match: re.Match[str]) -> str:

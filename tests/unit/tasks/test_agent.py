@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from config.settings import Settings, build
 from tasks import agent as module
 from tasks.agent import LONGEST_LINE, Agent
 from tasks.redis import StoreUnavailable
+from tests.fakes.agent import serving
 from tests.unit.tasks.world import World
 from worker.core.agent import ALIVE, READY
 
@@ -41,34 +41,6 @@ def ask(port: int, line: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port), SECONDS) as asked:
         asked.sendall(line)
         return asked.makefile("rb").read()
-
-
-@contextlib.contextmanager
-def serving(agent: Agent) -> Iterator[int]:
-    """The port of an agent that serves in a thread."""
-    ready, stop = threading.Event(), []
-    found: list[int] = []
-
-    async def run() -> None:
-        stopping = asyncio.Event()
-        stop.append((asyncio.get_running_loop(), stopping))
-
-        def started(port: int) -> None:
-            found.append(port)
-            ready.set()
-
-        await agent.serve("127.0.0.1", 0, stopping, started)
-
-    thread = threading.Thread(target=lambda: asyncio.run(run()))
-    thread.start()
-    try:
-        assert ready.wait(SECONDS)
-        yield found[0]
-    finally:
-        loop, stopping = stop[0]
-        loop.call_soon_threadsafe(stopping.set)
-        thread.join(SECONDS)
-        assert not thread.is_alive(), "an agent that is asked to stop stops"
 
 
 def test_it_answers_from_what_redis_holds(world: World) -> None:
