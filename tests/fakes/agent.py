@@ -1,15 +1,32 @@
-"""An agent that serves in a thread of the test."""
+"""An agent that serves in a thread of the test, and what it knows."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from tasks.agent import Agent
 
 SECONDS = 10.0
+
+
+class Knowledge:
+    """What the agent reads, in place of Redis. All nodes are well until something else is said."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.records: dict[str, dict[str, Any]] = {}
+        for name in names:
+            self.say(name, "ready")
+
+    def say(self, name: str, way: str, state: str = "healthy", ago: float = 0.0) -> None:
+        self.records[name] = {"state": state, "way": way, "way_reason": f"is {state}", "observed_at": time.time() - ago}
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        return self.records
 
 
 @contextlib.contextmanager
