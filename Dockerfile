@@ -30,5 +30,5 @@ COPY api/ api/
 RUN chmod -R a+rX /app
 # by number, so that an orchestrator can see that it is not root
 USER 10001:10001
-EXPOSE 5000 5555
+EXPOSE 5000 5555 5989
 CMD ["python", "-m", "api"]

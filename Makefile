@@ -14,10 +14,10 @@ CANDIDATES := $(shell command -v redis-server >/dev/null 2>&1 \
 COUCHDB := $(or $(COUCHDB_BIN),$(shell command -v couchdb 2>/dev/null || ls /opt/couchdb/bin/couchdb 2>/dev/null))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup standin dev demo run test check clean
+.PHONY: help setup standin dev demo run test check haproxy haproxy-check haproxy-nodes clean
 
 help: ## list these targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 	@echo "  First look: make demo. With your own nodes: cp .env.example .env, fill it in, make run."
 
 setup: $(VENV)/.installed ## make .venv with everything pinned, and the stand-in node where there is no CouchDB
@@ -31,7 +31,7 @@ demo: setup ## three nodes, the whole system and a first sync on this machine; O
 run: setup ## run the system with the nodes of .env (python app.py)
 	@exec $(BIN)/python app.py $(ARGS)
 
-test: dev standin ## run all tests; ARGS="-m 'not system'" for the quick ones
+test: dev standin haproxy ## run all tests; ARGS="-m 'not system'" for the quick ones
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: dev ## lint, format, types, layers
@@ -41,6 +41,12 @@ check: dev ## lint, format, types, layers
 	$(BIN)/mypy app.py
 	$(BIN)/lint-imports
 
+haproxy-check: dev ## compare haproxy/*.cfg with the list of nodes; ARGS=--compose for that of docker-compose.yml
+	@$(BIN)/python -m config.haproxy --program "$$($(BIN)/python -m embedded.haproxy)" $(ARGS)
+
+haproxy-nodes: dev ## write the list of nodes into haproxy/*.cfg
+	@$(BIN)/python -m config.haproxy --write --program "$$($(BIN)/python -m embedded.haproxy)" $(ARGS)
+
 clean: ## remove what setup and the tools made; data in var/ is kept
 	rm -rf $(VENV) $(STANDIN)/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -49,6 +55,10 @@ clean: ## remove what setup and the tools made; data in var/ is kept
 # --- what the targets above need; not meant to be called by hand
 
 dev: $(VENV)/.installed-dev
+
+# never fails: without one, the tests that need it are skipped
+haproxy: dev
+	@$(BIN)/python -m embedded.haproxy_download
 
 standin: $(STANDIN)/node_modules/.installed
 

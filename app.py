@@ -41,7 +41,8 @@ Settings come from the environment and from .env (see .env.example). The most im
   COUCHDB_URL, COUCHDB_USER, COUCHDB_PASSWORD   the primary node and its server admin
   REPLICATION_NODES                             the other nodes, comma-separated
   REDIS_URL                                     empty: a private redis-server is started, its data in var/redis
-  API_PORT (5000), FLOWER_PORT (5555)           where to listen
+  API_PORT (5000), FLOWER_PORT (5555),
+  AGENT_PORT (5989)                             where to listen
 Ctrl-C stops everything. Data stays in var/ and on your nodes.
 """
 
@@ -73,6 +74,7 @@ def serve(settings: Settings) -> int:
     """Everything in this terminal, until Ctrl-C."""
     environ = dict(os.environ)
     environ["API_PORT"] = str(usable_port("API_PORT", settings.api_port))
+    environ["AGENT_PORT"] = str(usable_port("AGENT_PORT", settings.agent_port))
     environ["FLOWER_PORT"] = str(usable_port("FLOWER_PORT", settings.flower_port))
     terminal = Terminal()
     say = terminal.sink("app")

@@ -20,8 +20,6 @@ from worker.core.rules import Mode, Rule, Rules
 
 # user names are half of a credential; node URLs are shown node by node, without what may be written in them
 HIDDEN_SETTINGS = frozenset({"couchdb_url", "replication_nodes", "couchdb_user", "replication_user"})
-_STALE_INTERVALS = 6
-_STALE_GRACE = 30.0  # seconds
 
 Sweep = Mapping[str, Any]
 
@@ -48,16 +46,11 @@ def healths(settings: Settings, sweep: Sweep | None) -> list[NodeHealth]:
 
 def cluster(settings: Settings, sweep: Sweep | None, now: float) -> ClusterState:
     """The sweep's verdict, while it is recent and of these nodes: an hour-old "healthy" is not knowledge."""
-    if sweep is None or now - sweep["observed_at"] > stale_after(settings):
+    if sweep is None or now - sweep["observed_at"] > settings.stale_after:
         return ClusterState.UNKNOWN
     if {(node["name"], node["url"]) for node in sweep["nodes"]} != {(node.name, node.url) for node in settings.nodes}:
         return ClusterState.UNKNOWN
     return ClusterState(sweep["cluster"])
-
-
-def stale_after(settings: Settings) -> float:
-    """Seconds after which a sweep no longer says how the cluster is."""
-    return _STALE_INTERVALS * settings.health_interval + settings.health_timeout + _STALE_GRACE
 
 
 def needs_watcher(settings: Settings, seen: ReplicationSeen) -> bool:

@@ -28,6 +28,7 @@ SECTIONS = {
     "api_host": "The API",
     "health_interval": "Health",
     "webhook_urls": "Webhooks",
+    "agent_host": "The proxy",
     "flower_host": "Flower and logs",
 }
 # .env.example up to this line is ours; what follows is written by hand

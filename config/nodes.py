@@ -20,6 +20,14 @@ class NodeSetting:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
 
+    @property
+    def parts(self) -> tuple[str, int, str, bool]:
+        """Host (an IPv6 address in brackets), port, path and whether it speaks TLS."""
+        parts = urlsplit(self.url)
+        secure = parts.scheme == "https"
+        name = parts.hostname or ""
+        return f"[{name}]" if ":" in name else name, parts.port or (443 if secure else 80), parts.path, secure
+
 
 def split(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import os
 import re
 from pathlib import Path
@@ -36,6 +37,8 @@ from config.webhooks import Receiver, parse_keys, parse_receivers, tokens_of
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 _SHA256 = re.compile(r"^sha256:[0-9a-f]{64}$")
 MIN_TOKEN_LENGTH = 16
+_STALE_SWEEPS = 6
+_STALE_GRACE = 30.0  # seconds
 
 
 class SettingsError(ValueError):
@@ -197,6 +200,14 @@ class Settings(BaseModel):
         "one to another, write both, the new one first, separated by a blank: each event then has both signatures.",
     )
 
+    # --- the proxy
+    agent_host: str = Field(
+        "127.0.0.1",
+        description="Address on which the agent listens, whom HAProxy asks where clients may go. It tells what it "
+        "thinks of a node whose name one knows, and nothing else.",
+    )
+    agent_port: int = Field(5989, ge=0, le=65_535, description="Port on which the agent listens.")
+
     # --- Flower and logs
     flower_host: str = Field("127.0.0.1", description="Address Flower listens on.")
     flower_port: int = Field(5555, ge=0, le=65_535, description="Port Flower listens on.")
@@ -205,6 +216,11 @@ class Settings(BaseModel):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["console", "json"] = Field("console", description="Lines for people or for a log collector.")
+
+    @property
+    def stale_after(self) -> float:
+        """Seconds after which a sweep no longer says how the nodes are."""
+        return _STALE_SWEEPS * self.health_interval + self.health_timeout + _STALE_GRACE
 
     @functools.cached_property
     def nodes(self) -> tuple[NodeSetting, ...]:
@@ -348,8 +364,10 @@ class Settings(BaseModel):
                 f"API_HOST={self.api_host} would let the network in without asking for a token: "
                 "set API_TOKENS, or listen on 127.0.0.1"
             )
-        if self.api_port == self.flower_port != 0:
-            raise ValueError(f"API_PORT and FLOWER_PORT are both {self.api_port}: each needs its own")
+        ports = {"API_PORT": self.api_port, "FLOWER_PORT": self.flower_port, "AGENT_PORT": self.agent_port}
+        for (one, port), (other, same) in itertools.combinations(ports.items(), 2):
+            if port == same != 0:
+                raise ValueError(f"{one} and {other} are both {port}: each needs its own")
         if self.flower_host not in LOOPBACK_HOSTS and ":" not in self.flower_basic_auth.get_secret_value():
             raise ValueError(
                 f"FLOWER_HOST={self.flower_host} would show Flower to the network: "

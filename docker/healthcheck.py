@@ -1,7 +1,7 @@
 """Is the process in this container well? docker-compose.yml asks: python docker/healthcheck.py PROCESS
 
 Ends with 0, or with 1 and the reason. Each process is asked for its own work alone, so that an unhealthy
-container is the one to look at: the API and Flower whether they answer, worker and control for their
+container is the one to look at: the API, Flower and the agent whether they answer, worker and control for their
 heartbeat in Redis, the watcher for its own, beat for the last of its entries that was run. (`celery inspect ping`
 would load Celery anew each time and wait for every worker.)
 """
@@ -19,6 +19,7 @@ from config.settings import Settings, load
 from tasks.observations import Observations
 from tasks.redis import StoreUnavailable, connect
 from tasks.replication_seen import ReplicationSeen
+from worker.core.agent import ALIVE, READY
 
 ANSWER_WITHIN = 5.0  # seconds
 BEAT_SILENT_AFTER = 60.0  # seconds; something is due every 5
@@ -30,6 +31,13 @@ def trouble(process: str, settings: Settings, now: float) -> str | None:
         return no_answer(f"http://127.0.0.1:{settings.api_port}/api/health")
     if process == "flower":
         return no_answer(f"http://127.0.0.1:{settings.flower_port}/healthcheck")
+    if process == "agent":
+        return silent_agent(settings.agent_port)
+    return unheard(process, settings, now)
+
+
+def unheard(process: str, settings: Settings, now: float) -> str | None:
+    """The same of a process that is known by what it leaves in Redis."""
     try:
         seen = Observations(connect(settings.redis_url.get_secret_value()))
         if process == "watcher":
@@ -53,6 +61,16 @@ def no_answer(url: str) -> str | None:
         return f"{url} does not answer: {error}"
 
 
+def silent_agent(port: int) -> str | None:
+    try:
+        with socket.create_connection(("127.0.0.1", port), ANSWER_WITHIN) as asked:
+            asked.sendall(f"{ALIVE}\n".encode())
+            said = asked.recv(100)
+    except OSError as error:
+        return f"the agent on port {port} does not answer: {error}"
+    return None if said.decode(errors="replace").strip() == READY else f"the agent on port {port} answers {said!r}"
+
+
 def no_heartbeat(process: str, host: str, heard: Iterable[str]) -> str | None:
     """`heard`: the names of live workers, each PROCESS-PID@HOST."""
     if any(name.startswith(f"{process}-") and name.endswith(f"@{host}") for name in heard):
@@ -67,7 +85,7 @@ def silent_beat(last_tick: float | None, now: float) -> str | None:
 
 
 def main(arguments: list[str]) -> int:
-    if arguments not in (["web"], ["worker"], ["control"], ["beat"], ["watcher"], ["flower"]):
+    if arguments not in (["web"], ["worker"], ["control"], ["beat"], ["watcher"], ["agent"], ["flower"]):
         print(__doc__, file=sys.stderr)
         return 2
     reason = trouble(arguments[0], load(), time.time())

@@ -26,7 +26,7 @@ from worker.couch.transport import RequestsTransport
 FOLDER = VAR / "demo"
 USER = "admin"
 WANTED_PORTS = {"primary": 5984, "replica1": 5985, "replica2": 5986}
-API_PORT, FLOWER_PORT = 5000, 5555
+API_PORT, FLOWER_PORT, AGENT_PORT = 5000, 5555, 5989
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Site:
     nodes: list[EmbeddedNode]
     api_port: int
     flower_port: int
+    agent_port: int
     redis: EmbeddedRedis
     servers: dict[str, Server] = field(default_factory=dict)
 
@@ -72,6 +73,7 @@ class Site:
             "REDIS_URL": self.redis.url,
             "API_PORT": str(self.api_port),
             "FLOWER_PORT": str(self.flower_port),
+            "AGENT_PORT": str(self.agent_port),
             "HEALTH_INTERVAL": "2",  # a node that is stopped by hand is noticed while one watches
         }
 
@@ -82,7 +84,7 @@ def build(say: Callable[[str], None], stack: ExitStack, folder: Path) -> Site:
     stack.enter_context(FolderLock(folder))
     admin = Credentials(USER, keep_secret(folder / "password"))
     taken: list[int] = []
-    for name, wanted in {**WANTED_PORTS, "the API": API_PORT, "Flower": FLOWER_PORT}.items():
+    for name, wanted in {**WANTED_PORTS, "the API": API_PORT, "Flower": FLOWER_PORT, "the agent": AGENT_PORT}.items():
         taken.append(ports.choose(name, wanted, say, taken))
     kind = "couchdb" if nodes.find_couchdb() else "stand-in"  # never one kind's data under the other
     made = [
@@ -90,8 +92,9 @@ def build(say: Callable[[str], None], stack: ExitStack, folder: Path) -> Site:
     ]
     shutil.rmtree(folder / "redis", ignore_errors=True)  # jobs of an earlier run; the documents are in the nodes
     redis = EmbeddedRedis(folder / "redis")
+    api, flower, agent = taken[-3:]
     servers = {item.name: Server(CouchClient(item.node, RequestsTransport())) for item in made}
-    return Site(folder, made, taken[-2], taken[-1], redis, servers)
+    return Site(folder, made, api, flower, agent, redis, servers)
 
 
 def start(site: Site, supervisor: Supervisor) -> None:

@@ -18,6 +18,7 @@ SYSTEM: dict[str, tuple[str, ...]] = {
     "control": ("-m", "tasks", "control"),
     "beat": ("-m", "tasks", "beat"),
     "watcher": ("-m", "tasks", "watcher"),
+    "agent": ("-m", "tasks", "agent"),
     "api": ("-m", "api"),
     "flower": ("-m", "tasks", "flower"),
 }

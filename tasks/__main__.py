@@ -1,4 +1,4 @@
-"""`python -m tasks worker|control|beat|watcher|flower`, and `python -m tasks celery ...` for Celery's own commands.
+"""`python -m tasks worker|control|beat|watcher|agent|flower`; `python -m tasks celery ...`: Celery's own commands.
 
 The arguments of every process stand here once; Procfile, docker-compose.yml and app.py only name them.
 """
@@ -15,7 +15,7 @@ from celery.platforms import SecurityWarning
 from config.celery import CONTROL_CONCURRENCY, CONTROL_QUEUE, JOB_QUEUES, ON_CHANGE_QUEUE
 from config.logs import configure, get
 from config.settings import Settings, SettingsError, current
-from tasks import watcher
+from tasks import agent, watcher
 from tasks.app import register
 from tasks.wiring import build
 from worker.core.errors import MixedNodeKinds, SameNodeTwice
@@ -23,7 +23,7 @@ from worker.core.redact import scrub
 from worker.couch.cluster import Cluster
 from worker.ops.look import refuse_unfit_nodes
 
-USAGE = "usage: python -m tasks worker | control | beat | watcher | flower | celery ARGUMENTS"
+USAGE = "usage: python -m tasks worker | control | beat | watcher | agent | flower | celery ARGUMENTS"
 
 
 def arguments(process: str, settings: Settings) -> list[str]:
@@ -55,7 +55,7 @@ def arguments(process: str, settings: Settings) -> list[str]:
 
 def main(argv: list[str]) -> int:
     process = argv[0] if argv else ""
-    if process not in {"worker", "control", "beat", "watcher", "flower", "celery"}:
+    if process not in {"worker", "control", "beat", "watcher", "agent", "flower", "celery"}:
         print(USAGE, file=sys.stderr)
         return 2
     try:
@@ -70,6 +70,8 @@ def main(argv: list[str]) -> int:
     if process == "flower" and settings.flower_basic_auth.get_secret_value():
         # by environment, because a command line can be read by every user of the machine
         os.environ["FLOWER_BASIC_AUTH"] = settings.flower_basic_auth.get_secret_value()
+    if process == "agent":
+        return agent.main(parts)
     cluster = Cluster.from_settings(settings)
     if process == "control":
         try:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -34,6 +35,7 @@ from tasks.wiring import Parts
 from tasks.wiring import build as wire
 from tests.system.couch import Couch
 from tests.system.proxy import Proxy
+from worker.core.agent import ALIVE, READY
 
 DEADLINE = 30.0  # seconds; generous, because the machine may be busy: what is promised faster is asserted faster
 EVERY = 0.05
@@ -170,9 +172,11 @@ class System:
         self.redis = EmbeddedRedis(folder / "redis", port=any_free())
         self.processes: dict[str, Process] = {}
         self.port = any_free()
+        self.agent_port = any_free([self.port])
         self.settings = {
             "REDIS_URL": self.redis.url,
             "API_PORT": str(self.port),
+            "AGENT_PORT": str(self.agent_port),
             "LOG_FORMAT": "json",
             "LOG_LEVEL": "debug",
             **self._node_settings(),
@@ -271,6 +275,7 @@ class System:
             "worker": self._has_heartbeat,
             "control": self._has_heartbeat,
             "watcher": self._watches,
+            "agent": self._agent_answers,
         }.get(kind)
 
         def works() -> bool:
@@ -291,6 +296,15 @@ class System:
     def _watches(self, process: Process) -> bool:
         with self.store() as store:
             return any(name.startswith(f"watcher-{process.pid}@") for name in store.hkeys("nbr:seen:watchers"))
+
+    def _agent_answers(self, _: Process) -> bool:
+        return self.ask_agent(ALIVE) == READY
+
+    def ask_agent(self, question: str) -> str:
+        """What the agent answers to one line."""
+        with socket.create_connection((LOOPBACK, self.agent_port), 5) as asked:
+            asked.sendall(f"{question}\n".encode())
+            return asked.makefile().readline().strip()
 
     def close(self) -> None:
         """End everything at once. What is tested about an orderly end is tested elsewhere."""

@@ -33,7 +33,7 @@ def own(nodes: list[Couch], tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield made
 
 
-@pytest.mark.parametrize("name", ["api", "worker", "control", "beat", "flower"])
+@pytest.mark.parametrize("name", ["api", "worker", "control", "beat", "agent", "flower"])
 def test_no_process_starts_with_the_api_open_to_the_network(own: System, name: str) -> None:
     environ = {key: value for key, value in own.environ.items() if key != "API_TOKENS"}
 

@@ -60,6 +60,7 @@ def test_app_starts_everything_and_ctrl_c_leaves_nothing(server: EmbeddedRedis, 
         "REDIS_URL": server.url,
         "API_PORT": "0",
         "FLOWER_PORT": "0",
+        "AGENT_PORT": "0",
     }
     output = tmp_path / "output"
     with output.open("wb") as file:

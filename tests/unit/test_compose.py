@@ -28,6 +28,7 @@ OURS = {
     "notebook-control": "control",
     "notebook-beat": "beat",
     "notebook-watcher": "watcher",
+    "notebook-agent": "agent",
     "flower": "flower",
 }
 SECRETS = {
@@ -85,9 +86,13 @@ def test_services_are_exactly_those_of_the_guide() -> None:
     assert set(SERVICES) == {*NODES, *OURS, "redis", "haproxy"}
 
 
-def test_only_the_third_replica_and_the_proxy_need_a_profile() -> None:
+def test_only_the_third_replica_and_the_proxy_with_its_agent_need_a_profile() -> None:
     profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
-    assert profiles == {"couchdb-replica3": ["full-cluster"], "haproxy": ["loadbalancer"]}
+    assert profiles == {
+        "couchdb-replica3": ["full-cluster"],
+        "haproxy": ["loadbalancer"],
+        "notebook-agent": ["loadbalancer"],
+    }
 
 
 def test_processes_are_those_of_the_procfile() -> None:
@@ -313,11 +318,15 @@ def test_our_processes_start_with_them(name: str) -> None:
     assert settings.couchdb_user == SECRETS["COUCHDB_USER"]
 
 
-def test_only_the_api_and_flower_listen_and_each_for_itself() -> None:
-    listening = {name: (settings_of(name).api_host, settings_of(name).flower_host) for name in OURS}
-    assert listening.pop("notebook-backend") == ("0.0.0.0", "127.0.0.1")  # noqa: S104
-    assert listening.pop("flower") == ("127.0.0.1", "0.0.0.0")  # noqa: S104
-    assert set(listening.values()) == {("127.0.0.1", "127.0.0.1")}
+def test_only_the_api_flower_and_the_agent_listen_and_each_for_itself() -> None:
+    settings = {name: settings_of(name) for name in OURS}
+    hosts = {name: {one.api_host, one.flower_host, one.agent_host} for name, one in settings.items()}
+    assert settings["notebook-backend"].api_host == "0.0.0.0"  # noqa: S104
+    assert settings["flower"].flower_host == "0.0.0.0"  # noqa: S104
+    assert settings["notebook-agent"].agent_host == "0.0.0.0"  # noqa: S104
+    open_ones = {"notebook-backend", "flower", "notebook-agent"}
+    assert all(found == {"127.0.0.1", "0.0.0.0"} for name, found in hosts.items() if name in open_ones)  # noqa: S104
+    assert all(found == {"127.0.0.1"} for name, found in hosts.items() if name not in open_ones)
 
 
 def test_the_api_answers_to_its_name_here_and_to_names_added() -> None:

@@ -1,20 +1,17 @@
-"""Procfile, Dockerfile, .dockerignore and the HAProxy configuration say what is true of the code beside them."""
+"""Procfile, Dockerfile and .dockerignore say what is true of the code beside them."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import re
-import shutil
 import socket
-import subprocess
 import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import fakeredis
 import pytest
-import yaml
 
 from config.schedule import beat_table
 from config.settings import build
@@ -23,7 +20,6 @@ from tasks.observations import WORKER_SILENT_AFTER, Observations
 
 ROOT = Path(__file__).parents[2]
 PROCFILE = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text(encoding="utf-8").splitlines())
-HAPROXY = ROOT / "haproxy" / "haproxy.cfg"
 
 
 def dockerfile() -> list[list[tuple[str, str]]]:
@@ -43,26 +39,11 @@ def arguments(stage: list[tuple[str, str]], instruction: str) -> list[str]:
     return [text for name, text in stage if name == instruction]
 
 
-def sections() -> dict[str, list[str]]:
-    """Of haproxy.cfg: heading -> its lines, without comments."""
-    found: dict[str, list[str]] = {}
-    lines: list[str] = []
-    for raw in HAPROXY.read_text(encoding="utf-8").splitlines():
-        line = raw.split(" #")[0].rstrip()
-        if not line or line.startswith("#") or line.strip().startswith("#"):
-            continue
-        if line.startswith(" "):
-            lines.append(line.strip())
-        else:
-            lines = found.setdefault(line, [])
-    return found
-
-
 # --- Procfile
 
 
-def test_procfile_has_the_six_processes() -> None:
-    assert list(PROCFILE) == ["web", "worker", "control", "beat", "watcher", "flower"]
+def test_procfile_has_the_seven_processes() -> None:
+    assert list(PROCFILE) == ["web", "worker", "control", "beat", "watcher", "agent", "flower"]
 
 
 @pytest.mark.parametrize("process", PROCFILE)
@@ -171,86 +152,20 @@ def test_health_check_hears_beat_by_what_it_schedules() -> None:
 
 
 def test_health_check_fails_where_nothing_listens() -> None:
-    with socket.socket() as free, socket.socket() as other:
-        for held in (free, other):
+    with socket.socket() as one, socket.socket() as two, socket.socket() as three:
+        for held in (one, two, three):
             held.bind(("127.0.0.1", 0))  # bound but not listening: refused
-        port = free.getsockname()[1]
+        port, flower, agent = (held.getsockname()[1] for held in (one, two, three))
         settings = build(
-            {"api_port": port, "flower_port": other.getsockname()[1], "redis_url": f"redis://127.0.0.1:{port}/0"}
+            {
+                "api_port": port,
+                "flower_port": flower,
+                "agent_port": agent,
+                "redis_url": f"redis://127.0.0.1:{port}/0",
+            }
         )
         for process in PROCFILE:
             assert healthcheck().trouble(process, settings, 0.0), process
-
-
-# --- HAProxy
-
-
-def test_haproxy_listens_on_the_ports_that_compose_publishes() -> None:
-    binds = [line.split()[1] for lines in sections().values() for line in lines if line.startswith("bind ")]
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
-    inside = [entry.rsplit(":", 1)[1] for entry in compose["services"]["haproxy"]["ports"]]
-    assert binds == [f":{port}" for port in inside] == [":5983", ":8404"]
-    assert "stats enable" in sections()["frontend statistics"]
-    assert not [line for line in sections()["frontend statistics"] if line.startswith("stats admin")]
-
-
-def test_haproxys_servers_are_the_couchdb_services() -> None:
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
-    nodes = [name for name, service in compose["services"].items() if service["image"].startswith("couchdb:")]
-    servers = [line.split()[1:] for line in sections()["backend couchdb"] if line.startswith("server ")]
-    assert servers == [[name, f"{name}:5984"] for name in nodes]
-
-
-def test_every_database_has_a_home_node_that_is_asked_itself() -> None:
-    backend = sections()["backend couchdb"]
-    assert "balance uri depth 1" in backend
-    assert "hash-type consistent" in backend
-    assert "option httpchk" in backend
-    assert any(re.match(r"http-check send meth GET uri /_up\b", line) for line in backend)
-    assert "http-check expect status 200" in backend
-    defaults = next(line for line in backend if line.startswith("default-server "))
-    assert " check " in f"{defaults} "
-    # a node without an address (replica3 without its profile) must not stop the proxy
-    assert "resolvers docker" in defaults
-    assert "init-addr libc,none" in defaults
-
-
-def test_feeds_outlive_haproxys_time_outs_and_only_safe_requests_are_repeated() -> None:
-    defaults, clients = sections()["defaults"], sections()["frontend clients"]
-    assert {"timeout connect 5s", "timeout client 150s", "timeout server 3600s"} <= set(defaults)
-    assert "option redispatch 1" in defaults
-    assert "http-request disable-l7-retry unless { method GET HEAD }" in clients
-
-
-def test_what_a_client_says_of_itself_is_replaced() -> None:
-    clients = sections()["frontend clients"]
-    assert "http-request del-header X-Forwarded-For" in clients
-    assert "option forwardfor" in sections()["defaults"]
-    assert [line for line in clients if line.startswith("http-request set-header X-Forwarded-Host ")]
-    assert [line for line in clients if line.startswith("http-request set-header X-Forwarded-Proto ")]
-
-
-def test_without_a_node_clients_get_json() -> None:
-    page = next(line.split()[2] for line in sections()["defaults"] if line.startswith("errorfile 503 "))
-    head, body = (HAPROXY.parent / page).read_bytes().split(b"\r\n\r\n")
-    status, *headers = head.decode().split("\r\n")
-    assert status == "HTTP/1.1 503 Service Unavailable"
-    assert "Content-Type: application/json" in headers
-    assert any(header.startswith("Retry-After: ") for header in headers)
-    assert json.loads(body).keys() == {"error", "reason"}, "in CouchDB's own form"
-
-
-@pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed here: its own check is left out")
-def test_haproxy_takes_the_configuration() -> None:
-    # from the root folder, because the container starts it from another folder, too
-    checked = subprocess.run(
-        ["haproxy", "-c", "-f", str(HAPROXY)], cwd="/", capture_output=True, text=True, timeout=30, check=False
-    )
-    assert checked.returncode == 0, checked.stderr
-    unexpected = [
-        line for line in checked.stderr.splitlines() if "[WARNING]" in line and "could not resolve address" not in line
-    ]
-    assert not unexpected
 
 
 # --- licence

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from api.observed import HIDDEN_SETTINGS, stale_after
+from api.observed import HIDDEN_SETTINGS
 from config.settings import Settings
 from tests.unit.api.world import PASSWORD, World, link, settings, sweep
 
@@ -33,7 +33,7 @@ def test_health_of_the_cluster(world: World) -> None:
 
 def test_an_old_sweep_says_nothing_about_now(world: World) -> None:
     world.save_sweep(cluster="healthy")
-    world.now += stale_after(world.settings) - 2
+    world.now += world.settings.stale_after - 2
     assert world.client.get("/api/replication/health").get_json()["status"] == "healthy"
     world.now += 2
     body = world.client.get("/api/replication/health").get_json()

@@ -411,3 +411,10 @@ def test_a_named_file_that_is_not_there_is_no_silent_default(tmp_path: Path) -> 
 def test_two_servers_on_one_port_are_refused() -> None:
     with pytest.raises(SettingsError, match="API_PORT and FLOWER_PORT"):
         build({"api_port": 5555})
+    with pytest.raises(SettingsError, match="FLOWER_PORT and AGENT_PORT"):
+        build({"agent_port": 5555})
+    assert build({"api_port": 0, "flower_port": 0, "agent_port": 0})
+
+
+def test_a_sweep_is_believed_for_a_few_intervals() -> None:
+    assert build({"health_interval": 10, "health_timeout": 3}).stale_after == 93.0
