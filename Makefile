@@ -13,6 +13,9 @@ CANDIDATES := $(shell command -v redis-server >/dev/null 2>&1 \
 	&& echo python3.13 python3.12 python3.11 python3 || echo python3.12 python3.11 python3 python3.13)
 COUCHDB := $(or $(COUCHDB_BIN),$(shell command -v couchdb 2>/dev/null || ls /opt/couchdb/bin/couchdb 2>/dev/null))
 
+# Nodes that are given are one set: two control planes over it would take each other's links away
+SIDE_BY_SIDE := $(if $(COUCHDB_TEST_URLS),,-n 2 --dist loadfile)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup standin dev demo run test check haproxy haproxy-check haproxy-nodes clean
 
@@ -32,7 +35,7 @@ run: setup ## run the system with the nodes of .env (python app.py)
 	@exec $(BIN)/python app.py $(ARGS)
 
 test: dev standin haproxy ## run all tests; ARGS="-m 'not system'" for the quick ones
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 check: dev ## lint, format, types, layers
 	$(BIN)/ruff check .

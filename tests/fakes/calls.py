@@ -23,7 +23,7 @@ GAUGES = {"running": "running", "pending": "pending", "crashed": "crashing"}
 def answer(node: FakeNode, request: Request) -> Said:
     if not request.path:
         name = "express-pouchdb" if node.standin else "couchdb"
-        return 200, {name: "Welcome!", "version": "3.5.0", "uuid": f"uuid-of-{node.name}"}
+        return 200, {name: "Welcome!", "version": "3.5.0", "uuid": node.uuid}
     first, *rest = request.path
     if node.standin and (first in ONLY_COUCHDB or (first == "_replicator" and first not in node.databases)):
         raise Refused(*NO_DATABASE)

@@ -75,6 +75,7 @@ class FakeNode:
         self.couch, self.name, self.standin = couch, name, standin
         self.address = f"{name}.test:5984"
         self.user, self.password = USER, PASSWORD
+        self.uuid = f"uuid-of-{name}"
         self.databases: dict[str, FakeDatabase] = {}
         self.jobs: dict[str, Job] = {}
         self.refuses: Callable[[JsonObject], bool] = lambda document: False

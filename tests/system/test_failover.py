@@ -49,7 +49,10 @@ def over_mortals(_mortals: list[Couch], tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def own(over_mortals: System, mortals: list[Couch]) -> System:
-    """The system, with all nodes healthy, and no events yet."""
+    """The system, with all nodes healthy, and nothing known of what earlier tests did to them."""
+    wait_healthy(over_mortals)
+    with over_mortals.store() as store:
+        store.delete("nbr:seen:sweep")  # with how often each went down lately
     wait_healthy(over_mortals)
     with over_mortals.store() as store:
         store.delete("nbr:events")
@@ -167,7 +170,7 @@ def test_an_emptied_node_is_set_up_from_nothing_and_compared(own: System, mortal
         empty(mortals[1])
         mortals[1].revive()
         wait_until(lambda: "replaced" in verdicts(own, "replica1"), "it is seen to be empty")
-        wait_healthy(own)
+    wait_healthy(own)
     result = rejoins(own, "replica1")[0]["result"]
     assert result["verified"] == result["databases"] >= len(names)
     assert result["failed"] == {}

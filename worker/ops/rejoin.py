@@ -88,7 +88,7 @@ def rejoin(cluster: Cluster, node: str, means: Means, control: Control, *, empti
     """
     began = time.monotonic()
     control.report("look")
-    databases, others = _databases(cluster, node, means, control)
+    databases, others = _databases(cluster, node, means, control, emptied=emptied)
     done = Rejoined(node, databases=len(databases), skipped=dict(means.away))
     _each_database(
         "sync", databases, lambda name: _bring_up(cluster, node, name, means, control, emptied), done, control
@@ -107,8 +107,11 @@ def rejoin(cluster: Cluster, node: str, means: Means, control: Control, *, empti
     return done
 
 
-def _databases(cluster: Cluster, node: str, means: Means, control: Control) -> tuple[list[str], list[str]]:
-    """All that are replicated, by name; and the other nodes that answer."""
+def _databases(
+    cluster: Cluster, node: str, means: Means, control: Control, *, emptied: bool
+) -> tuple[list[str], list[str]]:
+    """Those that are replicated, by name, and the other nodes that answer. Of an emptied node all there are; else those
+    that it has: one that it lacks after the set-up was deleted there, and somebody meant it."""
 
     def ask(name: str) -> list[str]:
         cluster[name].capabilities()
@@ -122,7 +125,8 @@ def _databases(cluster: Cluster, node: str, means: Means, control: Control) -> t
     others = [name for name, look in looks.items() if name != node and look.error is None]
     if not others:
         raise NotEnoughNodes(f"no other node answers that could bring {node} up to date")
-    found = {name for look in looks.values() for name in look.value or [] if means.selected(name)}
+    wanted = looks.values() if emptied else [mine]
+    found = {name for look in wanted for name in look.value or [] if means.selected(name)}
     return sorted(found), others
 
 
