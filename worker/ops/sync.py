@@ -53,11 +53,12 @@ def sync(
     told_refusals: int | None = None,
     away: Mapping[str, str] = MappingProxyType({}),
     hub: str | None = None,
+    rounds: int = MAX_ROUNDS,
 ) -> SyncResult:
     """Returns the result, also where some nodes were skipped or some lag is left. `told_refusals`: so many write
     failures in the links' history are known already, and what they cost: documents are compared where there are more.
     `away`: nodes that are known to be down, and why: they are not asked. `hub`: who gathers, where it takes part and
-    changes may come from everywhere.
+    changes may come from everywhere. `rounds`: most of gather and scatter.
 
     Raises NotFound (no node has the database), NotEnoughNodes, OneNodeOnly, MixedNodeKinds, DocumentsRefused (a
     target lacks documents that it confirmed: the error's `result` holds the figures), what all nodes failed with,
@@ -78,7 +79,7 @@ def sync(
         _require_source(cluster, names, route, result)
         tried.add(names[0])
         try:
-            _Rounds(cluster, names, result, control, route, told_refusals).run()
+            _Rounds(cluster, names, result, control, route, told_refusals, rounds).run()
             break
         except _NodeLost:
             names = [name for name in names if name not in result.skipped]
@@ -145,8 +146,10 @@ class _Rounds:
         control: Control,
         route: Route,
         told_refusals: int | None,
+        rounds: int,
     ) -> None:
         self._cluster = cluster
+        self._rounds = rounds
         self._told_refusals = told_refusals
         self._selector = route.selector
         self._body = partial(pulls.body_of, selector=route.selector)
@@ -162,7 +165,7 @@ class _Rounds:
         """Raises _NodeLost."""
         behind = {*self._inward, *self._outward}
         first = self._result.rounds + 1
-        for number in range(first, first + MAX_ROUNDS):
+        for number in range(first, first + self._rounds):
             self._result.rounds = number
             written = self._pull([link for link in self._inward if link in behind], "gather")
             news = set(self._outward) if written else behind
