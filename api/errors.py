@@ -81,7 +81,7 @@ def unknown_job(job_id: str) -> Problem:
 
 def unknown_node(name: str, known: Sequence[str]) -> Problem:
     close = nearest(name, known)
-    hint = f"; did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(known)}"
+    hint = f"; did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(known)}" if known else ""
     return Problem("unknown-node", f"there is no node {name!r}{hint}", nearest=close)
 
 

@@ -147,4 +147,5 @@ def _nodes() -> tuple[observed.Sweep | None, list[NodeBody]]:
 def _require(name: str) -> None:
     known = [node.name for node in context().settings.nodes]
     if name not in known:
-        raise unknown_node(name, known)
+        # who shows no token is not told what the others are called
+        raise unknown_node(name, known if auth.caller() else ())

@@ -136,12 +136,12 @@ def timing(file: str, text: str, settings: Settings) -> list[str]:
     """Whether a node that was away for a moment stays out until a sweep has seen it."""
     options = _options(text, ("defaults nodes", "backend couchdb"))
     held = int(options.get("rise", "2")) * _seconds(options.get("fastinter") or options.get("inter") or "2s")
-    needed = settings.health_interval + settings.health_timeout + SLACK
+    needed = settings.health_interval + 2 * settings.health_timeout + SLACK
     if held >= needed:
         return []
     return [
         f"{file}: backend couchdb: rise {options.get('rise', '2')} lets a node in after {held:g} s; right: at least "
-        f"{needed:g} s (HEALTH_INTERVAL + HEALTH_TIMEOUT + {SLACK:g} s), or its clients come before a sweep has seen "
+        f"{needed:g} s (HEALTH_INTERVAL + 2 * HEALTH_TIMEOUT + {SLACK:g} s), or clients come before a sweep has seen "
         "that it was away"
     ]
 

@@ -6,6 +6,7 @@ left out when it does not answer: it is caught up when it comes back (tasks.rejo
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 from tasks.wiring import Parts
@@ -14,7 +15,8 @@ from worker.couch.cluster import Cluster
 from worker.ops.parallel import each
 
 PROBE = 1.0  # seconds
-# what waiting or asking again costs time for; a refused password is remembered, and must not be tried again
+REMEMBERED = 3.0  # seconds that an answer, or silence, counts
+# only these are asked: one that refuses our password must not be tried again and again
 SILENT = frozenset({Failure.REFUSED, Failure.DNS, Failure.UNREACHABLE, Failure.TIMED_OUT})
 
 
@@ -24,14 +26,23 @@ def away(parts: Parts, cluster: Cluster) -> dict[str, str]:
     down = {
         node["name"]: node
         for node in sweep["nodes"]
-        if node["name"] in cluster.names and node.get("verdict", {}).get("down") and node.get("failure") in SILENT
+        if node["name"] in cluster.names and node.get("verdict", {}).get("down") and not node["successes"]
     }
-    looks = each(down, lambda name: cluster[name].welcome(tries=1, read_timeout=PROBE))
+    answering = _answering(parts, cluster, [name for name, node in down.items() if node.get("failure") in SILENT])
     return {
         name: f"down since {_time(node['since'])}: {node['reason']}"
         for name, node in down.items()
-        if looks[name].error is not None
+        if name not in answering
     }
+
+
+def _answering(parts: Parts, cluster: Cluster, names: list[str]) -> set[str]:
+    """Those that answer after all. Asked once in a few seconds, however many syncs want to know."""
+    now = time.monotonic()
+    fresh = [name for name in names if parts.probes.get(name, (0.0, False))[0] < now - REMEMBERED]
+    for name, outcome in each(fresh, lambda name: cluster[name].welcome(tries=1, within=PROBE)).items():
+        parts.probes[name] = (now, outcome.error is None)
+    return {name for name in names if parts.probes[name][1]}
 
 
 def _time(epoch: float) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import redis
 
 from config.logs import get
-from tasks.redis import translated
+from tasks.redis import StoreUnavailable, translated
 from worker.core.events import Event, EventType, Severity, as_json, complete, of_json
 from worker.core.redact import scrub_all
 
@@ -77,7 +77,10 @@ class Events:
         finally:  # also where Redis is away: then the log is all there is
             told = {name: value for name, value in as_json(event).items() if name != "at" and value not in (None, "")}
             _tell(event.severity)("event", **told)
-        self._send(event)
+        try:
+            self._send(event)
+        except StoreUnavailable as error:  # a broker that is away must not keep a verdict from being kept
+            log.warning("event not sent", id=event.id, error=str(error))
         return event
 
     def _keep(self, event: Event) -> Event:

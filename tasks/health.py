@@ -19,10 +19,10 @@ from tasks.rejoining import ask_for_rejoins
 from tasks.wiring import Parts
 from worker.core import disk
 from worker.core.disk import Round
-from worker.core.health import ClusterState, Look, NodeState, Verdict
+from worker.core.health import ClusterState, Failure, Look, NodeState, Verdict
 from worker.core.health import cluster as cluster_state
 from worker.core.names import OWN_DATABASE
-from worker.core.routing import Standing, acting_primary, routes
+from worker.core.routing import Standing, Way, acting_primary, routes
 from worker.core.rules import USERS
 from worker.couch.cluster import Cluster
 from worker.ops.node_look import NodeSeen
@@ -38,6 +38,7 @@ SEVERITY = {
     NodeState.REPLACED: "warning",
     NodeState.DOWN: "error",
 }
+LONGEST = 60.0  # seconds that looks are repeated, however long the interval is
 LOOK_AGAIN = 2.0  # seconds until a node whose state is in doubt is looked at again
 
 Record = dict[str, Any]
@@ -46,7 +47,7 @@ Record = dict[str, Any]
 def run_sweep(parts: Parts, cluster: Cluster, wait: Callable[[float], None] = time.sleep) -> None:
     """One sweep, and more looks at the nodes whose state is in doubt, until the next sweep is due."""
     settings = parts.settings
-    over = time.monotonic() + settings.health_interval - 1.0
+    over = time.monotonic() + min(settings.health_interval - 1.0, LONGEST)
     doubtful = look_once(parts, cluster)
     while doubtful and time.monotonic() + LOOK_AGAIN + settings.health_timeout < over:
         wait(LOOK_AGAIN)
@@ -71,7 +72,7 @@ def look_once(parts: Parts, cluster: Cluster, names: Collection[str] | None = No
     before = {node["name"]: node for node in earlier.get("nodes", []) if node["name"] in cluster.names}
     remembered = {name: judging.read(node) for name, node in before.items()}
     looks = judging.with_memory(parts, cluster, looks, remembered, now)
-    known = judging.register_of(parts, cluster, looks)
+    known, unread = judging.register_of(parts, cluster, looks)
     verdicts, register = judging.judged(parts, looks, remembered, known, now)
     nodes = {**before, **{name: _node(cluster, verdicts[name], node, now) for name, node in seen.items()}}
     state = _cluster(nodes, (parts.replication.links_summary() or {}).get("broken", 0)).value
@@ -85,7 +86,7 @@ def look_once(parts: Parts, cluster: Cluster, names: Collection[str] | None = No
     _tell(parts, earlier, remembered, verdicts, state)
     parts.seen.save_sweep(record, databases)
     _stand(parts, record, cluster)
-    judging.spread(parts, cluster, register, looks)
+    judging.spread(parts, cluster, register, looks, unread)
     if databases is not None and all(node.databases is not None for node in seen.values()):
         _forget(parts, databases)
     ask_for_rejoins(parts, verdicts, now)
@@ -113,12 +114,19 @@ def _stand(parts: Parts, record: Mapping[str, Any], cluster: Cluster) -> None:
     summary, found = parts.replication.links_summary(), parts.seen.last_pass()
     nodes = {node["name"]: node for node in record["nodes"]}
     whole = [name for name, node in nodes.items() if NodeState(node["state"]) in WHOLE]
-    lags = lags_behind(cluster.names, whole, summary, found)
+    lags = lags_behind(cluster.names, whole, summary, found, around=parts.settings.replication_topology == "mesh")
     standings = {
-        name: Standing(NodeState(node["state"]), node["reason"], lags.get(name)) for name, node in nodes.items()
+        name: Standing(
+            NodeState(node["state"]),
+            node["reason"],
+            lags.get(name),
+            Failure(node["failure"]) if node["failure"] else None,
+        )
+        for name, node in nodes.items()
     }
     max_lag = parts.settings.ready_max_lag
-    ways = routes(standings, max_lag)
+    drained = [name for name, said in parts.seen.standings().items() if said["way"] == Way.DRAIN]
+    ways = routes(standings, max_lag, drained)
     parts.seen.save_standings(
         {
             name: {

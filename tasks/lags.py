@@ -35,15 +35,20 @@ def _behind(name: str, found: Mapping[str, Any]) -> int | None:
     return total
 
 
-def lags_behind(names: Iterable[str], sources: Collection[str], summary: Known, found: Known) -> dict[str, int | None]:
-    """The same, of what these `sources` have: a node that is away, or is only being filled, keeps its changes to
-    itself, and nobody is worse than the others for lacking them."""
+def lags_behind(
+    names: Iterable[str], sources: Collection[str], summary: Known, found: Known, *, around: bool
+) -> dict[str, int | None]:
+    """By how much each node lags behind the one of these `sources` that it lags behind most: a node that is away, or is
+    only being filled, keeps its changes to itself, and nobody is worse than the others for lacking them. Not added up:
+    what one source has, the next one mostly has too. `around`: changes find other ways than a link that stands still.
+    """
     lags = node_lags(names, {**summary, "lag": {}} if summary else None, found)
     behind = (summary or {}).get("behind", {})
-    for name in lags:
-        for source, lag in behind.get(name, {}).items():
-            if source in sources:
-                lags[name] = added(lags[name], lag)
+    still = (summary or {}).get("cut", {}) if around and len(lags) > 2 else {}
+    for name, so_far in lags.items():
+        of = [lag for at, lag in behind.get(name, {}).items() if at in sources and f"{at} -> {name}" not in still]
+        most = None if None in of else max((lag for lag in of if lag is not None), default=0)
+        lags[name] = added(so_far, most)
     return lags
 
 

@@ -9,11 +9,24 @@ from typing import Any
 
 from config.logs import get
 from tasks.wiring import Parts
-from worker.core.lag import BROKEN, Ends, Kicks, LinkLook, LinkState, LinkStatus, forgiven, judge, summarise, to_kick
+from worker.core.lag import (
+    BROKEN,
+    FIRST_KICK_AFTER,
+    Ends,
+    Kicks,
+    LinkLook,
+    LinkState,
+    LinkStatus,
+    forgiven,
+    judge,
+    summarise,
+    to_kick,
+)
 from worker.core.model import Link
 from worker.core.remedies import End, Trouble, trouble
 from worker.couch.cluster import Cluster
 from worker.ops.links import look_at_links
+from worker.ops.look import LOOK_TIMEOUT
 
 log = get(__name__)
 
@@ -24,7 +37,10 @@ def run_links(parts: Parts, cluster: Cluster) -> None:
         return
     up = {name: name in answering for name in cluster.names}
     earlier = {link: status for links in parts.replication.all_links().values() for link, status in map(_read, links)}
-    looks = look_at_links(cluster, answering, earlier, parts.settings.couchdb_timeout, parts.rules.selector_of)
+    timeout = min(
+        LOOK_TIMEOUT, parts.settings.couchdb_timeout
+    )  # one that has just hung must not keep the others waiting
+    looks = look_at_links(cluster, answering, earlier, timeout, parts.rules.selector_of)
     now = time.time()
     stall = parts.settings.replication_stall_seconds
     statuses = {link: judge(earlier.get(link), look, now, stall) for link, look in looks.items()}
@@ -43,7 +59,7 @@ def run_links(parts: Parts, cluster: Cluster) -> None:
     # nobody looked at the links of the others: what they lack is not known
     lag = {**summary.lag, **{name: None for name in cluster.names if name not in answering}}
     before = (parts.replication.links_summary() or {}).get("cut", {})
-    cut = _cut(statuses, up, before)
+    cut = _cut(statuses, up, before, now)
     _tell_cuts(parts, before, cut, now)
     record = {**asdict(summary), "lag": lag, "broken": summary.broken, "cut": cut, "observed_at": now}
     parts.replication.save_links(found, record)
@@ -98,12 +114,20 @@ def _tell_changes(earlier: Mapping[Link, LinkStatus], statuses: Mapping[Link, Li
         tell("link state", database=link.database, link=str(link), state=status.state.value, error=status.look.error)
 
 
-def _cut(statuses: Mapping[Link, LinkStatus], up: Mapping[str, bool], before: Mapping[str, int]) -> dict[str, int]:
-    """How many links of each pair ("source -> target") carry nothing, although both nodes answer us. While one of the
-    two does not, nothing is known to have changed."""
-    counts = {pair: count for pair, count in before.items() if not all(up.get(name) for name in pair.split(" -> "))}
+def _cut(
+    statuses: Mapping[Link, LinkStatus], up: Mapping[str, bool], before: Mapping[str, int], now: float
+) -> dict[str, int]:
+    """How many links of each pair ("source -> target") carry nothing, although both nodes answer us: not those that
+    CouchDB will have tried again in a moment. While one of the two does not answer, nothing is known to have
+    changed."""
+    counts = {
+        pair: count
+        for pair, count in before.items()
+        if all(name in up for name in pair.split(" -> ")) and not all(up[name] for name in pair.split(" -> "))
+    }
     for link, status in statuses.items():
-        if status.state in BROKEN and up.get(link.source) and up.get(link.target):
+        lasting = status.state is LinkState.STALLED or now - status.since >= FIRST_KICK_AFTER
+        if status.state in BROKEN and lasting and up.get(link.source) and up.get(link.target):
             counts[str(link)] = counts.get(str(link), 0) + 1
     return counts
 

@@ -29,7 +29,7 @@ LEASE = {
 }
 # Seconds for which the lease is renewed: one that hangs longer no longer keeps others out either. Work over very many
 # databases takes minutes
-LONGEST = {"reap": 8.0, "sweep": 30.0}
+LONGEST = {"reap": 8.0}
 LONGEST_OTHERWISE = 900.0
 _RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
 RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"

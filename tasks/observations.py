@@ -15,7 +15,7 @@ from typing import Any
 import redis
 
 from tasks.redis import translated
-from worker.core.health import NodeState
+from worker.core.health import NodeState, Payment
 from worker.core.register import Register, as_json, from_json
 from worker.core.routing import Way
 
@@ -73,14 +73,14 @@ class Observations:
             with translated():
                 self._redis.hset(f"{PREFIX}register-copies", mapping=dict(digests))
 
-    def pay(self, node: str, debt: int) -> None:
-        """Its data is what it should be: the debt of this number (worker.core.health) is paid."""
+    def pay(self, node: str, payment: Payment) -> None:
+        """Its data is what it should be (worker.core.health)."""
         with translated():
-            self._redis.hset(f"{PREFIX}paid", node, debt)
+            self._redis.hset(f"{PREFIX}paid", node, json.dumps(vars(payment)))
 
-    def paid_debts(self) -> dict[str, int]:
+    def payments(self) -> dict[str, Payment]:
         with translated():
-            return {name: int(number) for name, number in self._redis.hgetall(f"{PREFIX}paid").items()}
+            return {name: Payment(**json.loads(raw)) for name, raw in self._redis.hgetall(f"{PREFIX}paid").items()}
 
     def save_rejoin(self, node: str, record: Mapping[str, Any]) -> None:
         """How it goes with bringing a node up to date: {debt, tries, at, note}."""
@@ -131,11 +131,11 @@ class Observations:
             return {name: json.loads(raw) for name, raw in self._redis.hgetall(MAINTENANCE).items()}
 
     def answering(self, names: Iterable[str]) -> list[str] | None:
-        """Those of these nodes that answered the last sweep well, whatever is said of them; None before the first."""
+        """Those of these nodes that answered the last sweep, whatever is said of them; None before the first."""
         sweep = self.sweep()
         if sweep is None:
             return None
-        found = {node["name"] for node in sweep["nodes"] if node["successes"]}
+        found = {node["name"] for node in sweep["nodes"] if not node["failures"] and node["state"] != NodeState.UNKNOWN}
         return [name for name in names if name in found]
 
     def down(self) -> list[str]:

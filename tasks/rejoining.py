@@ -35,14 +35,14 @@ def ask_for_rejoins(parts: Parts, verdicts: Mapping[str, Verdict], now: float) -
     running = rejoining(parts)
     for name, verdict in owing.items():
         last = tried.get(name, {})
-        tries = int(last.get("tries", 0)) if last.get("debt") == verdict.debts else 0
+        tries = int(last.get("tries", 0)) if last.get("debt") == verdict.debt_at else 0
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries - 1, 10)) if tries else 0.0
         if name in running or (tries and now < last["at"] + pause):
             continue
         with suppress(BeingMade):  # an equal request is on its way
             parts.jobs.submit(rejoin_request(name, asked=False))
             note = last.get("note") if tries else None
-            parts.seen.save_rejoin(name, {"debt": verdict.debts, "tries": tries + 1, "at": now, "note": note})
+            parts.seen.save_rejoin(name, {"debt": verdict.debt_at, "tries": tries + 1, "at": now, "note": note})
 
 
 def rejoining(parts: Parts) -> set[str]:

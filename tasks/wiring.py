@@ -41,6 +41,12 @@ class Parts:
     events: Events
 
     @functools.cached_property
+    def probes(self) -> dict[str, tuple[float, bool]]:
+        """Of this process: node -> when it was last asked for a sign of life (monotonic seconds), and whether it gave
+        one (tasks.away)."""
+        return {}
+
+    @functools.cached_property
     def rules(self) -> Rules:
         """Put together once: every sync of what changed asks them, and each compiles its globs."""
         return rules_of(self.settings)

@@ -64,7 +64,7 @@ def answer(question: str, nodes: Collection[str], seen: Mapping[str, Known], now
     node = seen.get(name)
     if node is not None and node.state is NodeState.MAINTENANCE:
         return DRAIN
-    if node is None or now - node.observed_at > stale_after:
+    if node is None or (now - node.observed_at > stale_after and node.state is not NodeState.REPLACED):
         return READY
     return _told(node, last_resort=list_name == LAST_RESORT)
 

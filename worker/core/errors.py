@@ -7,8 +7,8 @@
     │   ├── Unreachable          refused, reset, DNS, TLS hand-shake broken off
     │   ├── TimedOut             connected, no answer within the time-out
     │   ├── ServerFault          5xx, and 429
-    │   ├── DeliveryFailed       a webhook receiver did not take an event, in whatever way
     │   │   └── DiskFull         it cannot write: no space, read-only, above its own limit
+    │   ├── DeliveryFailed       a webhook receiver did not take an event, in whatever way
     │   ├── LockedOut            403 "temporarily locked": too many wrong passwords (CouchDB 3.4+, up to 300 s)
     │   ├── NotEnoughNodes       fewer than two nodes answer, so there is nothing to replicate between
     │   └── NotCaughtUp          databases of a node could not be brought up to date

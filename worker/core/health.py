@@ -5,18 +5,18 @@ to and fro): counts in a row decide, a node that fails every other look is down 
 again has to answer for longer each time.
 
 A node that was down, was restarted unseen, or is not the server it was, owes us something: it is `recovering` or
-`replaced`, whatever it answers, until its data was brought up to date (worker.ops.rejoin). Each such debt has a
-number, so that what paid an earlier one does not pay the next.
+`replaced`, whatever it answers, until its data was brought up to date (worker.ops.rejoin). Each such debt is known by
+the moment at which it was made, so that what paid an earlier one does not pay the next.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 FLAPPING = 2  # bad looks more than are enough in a row, among twice as many, and the node is down too
-FLAP_SECONDS = 600.0  # going down twice within so many seconds is flapping
+FLAP_SECONDS = 600.0  # getting into trouble twice within so many seconds is flapping
 MOST_DOUBLINGS = 4  # of the good looks that a flapping node has to give in a row
 CLOCK_SLACK = 5.0  # seconds by which two computed starts of one server may differ: uptimes are rounded, clocks are set
 
@@ -58,11 +58,16 @@ class Failure(StrEnum):
     OTHER = "other"
 
 
+# It answers, so it is never called down for it: of a slow one, that would only make the others slow
+SOFT = frozenset({Failure.SLOW, Failure.DISK})
+
+
 @dataclass(frozen=True)
 class Look:
     """One look at one node. `reason`: words where it failed; figures not had are None.
 
-    `uptime`: seconds since its server was started. `own`: whether our own database is on it.
+    `uptime`: seconds since its server was started, as it told at `seen_at` (seconds since the epoch). `own`: whether
+    our own database is on it.
     """
 
     node: str
@@ -74,20 +79,38 @@ class Look:
     uuid: str | None = None
     kind: str | None = None
     uptime: float | None = None
+    seen_at: float | None = None
     own: bool | None = None
+
+
+@dataclass(frozen=True)
+class Strange:
+    """Why a node is not the server it was, in words, and what it owes for that."""
+
+    why: str
+    debt: NodeState
+
+
+@dataclass(frozen=True)
+class Payment:
+    """That a node's data is what it should be. `debt`: which debt that pays, by the moment at which it was made.
+    `uuid`: of the server that was brought up to date; another one has not paid anything."""
+
+    debt: float
+    uuid: str | None = None
 
 
 @dataclass(frozen=True)
 class Facts:
     """What else is known of a node when it is judged.
 
-    `maintenance`: a person has taken it out. `strange`: why it is not the server it was, in words. `paid`: the number
-    of the debt that was paid last. `note`: what there is to say about paying, for `recovering` and `replaced`.
+    `maintenance`: a person has taken it out. `paid`: the last payment. `note`: what there is to say about paying, for
+    `recovering` and `replaced`.
     """
 
     maintenance: bool = False
-    strange: str | None = None
-    paid: int | None = None
+    strange: Strange | None = None
+    paid: Payment | None = None
     note: str | None = None
 
 
@@ -95,10 +118,11 @@ class Facts:
 class Verdict:
     """What we say about a node, since when (seconds since the epoch) and why.
 
-    `failures`, `successes`: looks in a row. `recent`: the last looks, "+" or "-" each. `downs`: when it was called
-    down lately. `debt`: recovering or replaced, where its data has to be brought up to date; `debts` numbers them.
-    `why`: of being replaced, in words; who looks again may find the traces gone. `started_at`: when its server was
-    started. `down`, `doubted`: as if there were neither maintenance nor debt.
+    `failures`, `successes`, `answers`: bad looks, good looks, and looks that were answered, in a row. `recent`: the
+    last looks, "+" or "-" each. `downs`, `doubts`: when it was called down, and when it came into doubt, lately.
+    `debt`: recovering or replaced, where its data has to be brought up to date; `debt_at`: when that was found.
+    `why`: of such a debt, in words; who looks again may find the traces gone. `uptime`: of its server, at `uptime_at`.
+    `down`, `doubted`: as if there were neither maintenance nor debt.
     """
 
     node: str
@@ -108,14 +132,17 @@ class Verdict:
     failure: Failure | None = None
     failures: int = 0
     successes: int = 0
+    answers: int = 0
     recent: str = ""
     downs: tuple[float, ...] = ()
+    doubts: tuple[float, ...] = ()
     down: bool = False
     doubted: bool = False
     debt: NodeState | None = None
-    debts: int = 0
+    debt_at: float | None = None
     why: str | None = None
-    started_at: float | None = None
+    uptime: float | None = None
+    uptime_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -126,70 +153,109 @@ class Bounds:
 
 def judge(earlier: Verdict | None, look: Look, now: float, bounds: Bounds, facts: Facts = Facts()) -> Verdict:
     """The verdict after one more look."""
-    before = earlier or Verdict(look.node)
-    slow = look.failure is Failure.SLOW  # never a reason to call it down: that would only make the others slow
-    failures = 0 if look.ok else before.failures + (not slow)
-    successes = before.successes + 1 if look.ok else 0
+    before = _counted(earlier or Verdict(look.node), look)
+    downs, doubts = (tuple(at for at in times if now - at < FLAP_SECONDS) for times in (before.downs, before.doubts))
+    was_down, was_doubted = before.down, before.doubted
+    if look.ok and before.state is NodeState.MAINTENANCE and not facts.maintenance:
+        was_down = was_doubted = False  # let in by a person, who knows what it went through
     too_many = bounds.failures + FLAPPING
-    recent = before.recent if slow else (before.recent + "-+"[look.ok])[-2 * too_many :]
-    downs = tuple(at for at in before.downs if now - at < FLAP_SECONDS)
-    if before.down:
-        down = successes < _wanted(downs, bounds)
+    recent = before.recent[-2 * too_many :]
+    if was_down:
+        down = before.answers < _wanted(downs, bounds)
     else:
-        down = not look.ok and not slow and (failures >= bounds.failures or recent.count("-") >= too_many)
-        downs += (now,) if down else ()
-    doubted = not look.ok or (before.doubted and not before.down and successes < bounds.successes)
-    fell = down and not before.down
-    debt, debts = _debt(before, look, now, facts, fell=fell)
+        down = _hard(look) and (before.failures >= bounds.failures or recent.count("-") >= too_many)
+        downs += (now,) if down and not facts.maintenance else ()
+    doubted = not look.ok or (was_doubted and not was_down and before.successes < _wanted(doubts, bounds))
+    doubts += (now,) if doubted and not was_doubted and not facts.maintenance else ()
+    debt, debt_at = _debt(before, look, now, facts, fell=down and not was_down)
     state = _state(facts, down=down, doubted=doubted, debt=debt)
-    why = (before.why or facts.strange) if debt is NodeState.REPLACED else None
-    return Verdict(
-        node=look.node,
+    counted = (before.answers, _wanted(downs, bounds)) if down else (before.successes, _wanted(doubts, bounds))
+    strange = facts.strange if facts.strange and facts.strange.debt is debt else None
+    why = (before.why or (strange.why if strange else None)) if debt is not None else None
+    return replace(
+        before,
         state=state,
         since=before.since if earlier and before.state is state else now,
-        reason=_reason(state, look, facts, f"{successes} of {_wanted(downs, bounds)} good looks in a row", why),
+        reason=_reason(state, look, facts, "answers again: {} of {} good looks in a row".format(*counted), why),
         failure=look.failure or (Failure.REPLACED if state is NodeState.REPLACED else None),
-        failures=failures,
-        successes=successes,
-        recent="" if before.down and not down else recent,
+        recent="" if was_down and not down else recent,
         downs=downs,
+        doubts=doubts,
         down=down,
         doubted=doubted,
         debt=debt,
-        debts=debts,
+        debt_at=debt_at,
         why=why,
-        started_at=before.started_at if look.uptime is None else now - look.uptime,
+        uptime=before.uptime if look.uptime is None else look.uptime,
+        uptime_at=before.uptime_at if look.uptime is None else _seen_at(look, now),
     )
 
 
-def _wanted(downs: tuple[float, ...], bounds: Bounds) -> int:
-    """Good looks in a row that bring a node back: twice as many for each time it went down lately."""
-    return bounds.successes << min(max(len(downs) - 1, 0), MOST_DOUBLINGS)
+def _hard(look: Look) -> bool:
+    return not look.ok and look.failure not in SOFT
 
 
-def _debt(before: Verdict, look: Look, now: float, facts: Facts, *, fell: bool) -> tuple[NodeState | None, int]:
+def _counted(before: Verdict, look: Look) -> Verdict:
+    """With this look in its counts."""
+    hard = _hard(look)
+    return replace(
+        before,
+        failures=before.failures + 1 if hard else 0,
+        successes=before.successes + 1 if look.ok else 0,
+        answers=0 if hard else before.answers + 1,
+        recent=before.recent if look.failure in SOFT else before.recent + "-+"[look.ok],
+    )
+
+
+def _wanted(troubles: tuple[float, ...], bounds: Bounds) -> int:
+    """Good looks in a row that end it: twice as many for each time that it got into this trouble lately."""
+    return bounds.successes << min(max(len(troubles) - 1, 0), MOST_DOUBLINGS)
+
+
+def _debt(
+    before: Verdict, look: Look, now: float, facts: Facts, *, fell: bool
+) -> tuple[NodeState | None, float | None]:
+    """`before` has this look in its counts. What is owed already is still owed after new trouble, by a new effort."""
+    strange = facts.strange
     if fell or (before.state is NodeState.MAINTENANCE and not facts.maintenance):
-        # what it had to make up for before is still to be made up for, and by a new effort
-        return before.debt or NodeState.RECOVERING, before.debts + 1
+        return before.debt or NodeState.RECOVERING, now
     if not look.ok:
-        return before.debt, before.debts
-    if facts.paid is not None and before.debt is not None and facts.paid == before.debts:
-        return None, before.debts
-    if facts.strange is not None and before.debt is not NodeState.REPLACED:
-        return NodeState.REPLACED, before.debts + 1
-    if restarted(before, look, now):
-        return before.debt or NodeState.RECOVERING, before.debts + 1
-    return before.debt, before.debts
+        return before.debt, before.debt_at
+    if strange is not None and before.debt is not NodeState.REPLACED and strange.debt is not before.debt:
+        return strange.debt, now
+    # a disk that was full may have kept from it what the others have
+    if restarted(before, look, now) or before.failure is Failure.DISK:
+        return before.debt or NodeState.RECOVERING, now
+    if before.debt is not None and _paid(before, look, facts):
+        return None, None
+    return before.debt, before.debt_at
+
+
+def _paid(before: Verdict, look: Look, facts: Facts) -> bool:
+    paid = facts.paid
+    if paid is None or paid.debt != before.debt_at or paid.uuid not in {None, look.uuid}:
+        return False
+    return not (look.own is False and facts.strange is not None)  # it was emptied once more
 
 
 def restarted(before: Verdict, look: Look, now: float) -> bool:
     """Whether it was away between two looks, and nobody saw it. Where it does not tell since when it runs, one bad look
-    has to be taken for that."""
+    has to be taken for that.
+
+    A server that was started anew runs for a shorter time than before. Only where it had been started just before the
+    last look the clocks have to tell, and those may be set.
+    """
     if look.uptime is None:
-        return before.failures > 0
-    if before.started_at is None:
+        return before.successes == 1 and before.failure not in {None, Failure.REPLACED, *SOFT}
+    if before.uptime is None or before.uptime_at is None:
         return False
-    return now - look.uptime > before.started_at + CLOCK_SLACK
+    passed = _seen_at(look, now) - before.uptime_at
+    young = before.uptime < passed
+    return look.uptime < before.uptime - 1 or (young and look.uptime + CLOCK_SLACK < before.uptime + passed)
+
+
+def _seen_at(look: Look, now: float) -> float:
+    return now if look.seen_at is None else look.seen_at
 
 
 def _state(facts: Facts, *, down: bool, doubted: bool, debt: NodeState | None) -> NodeState:
@@ -208,11 +274,11 @@ def _reason(state: NodeState, look: Look, facts: Facts, counted: str, why: str |
     if not look.ok:
         return look.reason
     if state in {NodeState.DOWN, NodeState.SUSPECT}:
-        return f"answers again: {counted}"
+        return counted
     if state is NodeState.REPLACED:
         return f"{why or 'not the server it was'}; {facts.note or 'to be set up from nothing'}"
     if state is NodeState.RECOVERING:
-        return facts.note or "was away, and is being brought up to date"
+        return f"{why or 'was away'}; {facts.note or 'being brought up to date'}"
     return None
 
 

@@ -10,36 +10,39 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from worker.core.health import Look, NodeState, Verdict
+from worker.core.health import Look, NodeState, Strange, Verdict
 
 
 @dataclass(frozen=True)
 class Entry:
     """Of one node. `uuid`: of the server that was let in last. `own`: whether our own database has been seen on it.
-    `maintenance`: a person has taken it out. `owes`: recovering or replaced, until its data is what it should be.
-    `at`: when this was noted, in seconds since the epoch."""
+    `owes`: recovering or replaced, until its data is what it should be. `at`: when these were noted, in seconds since
+    the epoch; 0 for a first sight, which overrules nobody. `maintenance`: a person has taken it out, at `said_at`."""
 
     uuid: str | None = None
     own: bool = False
-    maintenance: bool = False
     owes: str | None = None
     at: float = 0.0
+    maintenance: bool = False
+    said_at: float = 0.0
 
 
 Register = Mapping[str, Entry]  # node -> what is remembered of it
 
 
-def strange(known: Entry | None, look: Look, *, others_known: bool) -> str | None:
-    """Why this is not the server it was, in words; None where it is, or nobody can tell. `others_known`: other nodes
-    are remembered, so one that is not has been added."""
+def strange(known: Entry | None, look: Look, *, others_known: bool) -> Strange | None:
+    """Why this is not the server it was; None where it is, or nobody can tell. `others_known`: other nodes are
+    remembered, so one that is not has been added."""
     if not look.ok:
         return None
     if known is None:
-        return "a node that is new here" if others_known else None
-    if known.uuid and look.uuid and known.uuid != look.uuid:
-        return f"another server answers there (uuid {look.uuid}, it was {known.uuid})"
+        return Strange("a node that is new here", NodeState.REPLACED) if others_known else None
     if known.own and look.own is False:
-        return "it was emptied: our own database is gone from it"
+        return Strange("it was emptied: our own database is gone from it", NodeState.REPLACED)
+    if known.uuid and look.uuid and known.uuid != look.uuid:
+        words = f"answers with another uuid ({look.uuid}, it was {known.uuid})"
+        # with all that we had noted on it, it has lost its configuration and not its data
+        return Strange(words, NodeState.RECOVERING if known.own and look.own else NodeState.REPLACED)
     return None
 
 
@@ -52,18 +55,21 @@ def noted(known: Entry | None, look: Look, verdict: Verdict, now: float) -> Entr
         # until a replaced node was let in, it is measured by what it was
         own = before.own if look.own is None else look.own
         now_known = replace(now_known, uuid=look.uuid or before.uuid, own=own)
-    if known is not None and now_known == before:
-        return known
-    return replace(now_known, at=now)
+    if now_known == before:
+        return before
+    first_sight = before.at == 0.0 and owes is None
+    return replace(now_known, at=0.0 if first_sight else now)
 
 
 def newest(registers: Iterable[Register]) -> dict[str, Entry]:
-    """What counts, of what several nodes remember."""
+    """What counts, of what several nodes remember: what a person said apart from what was seen."""
     found: dict[str, Entry] = {}
     for register in registers:
         for name, entry in register.items():
-            if name not in found or entry.at > found[name].at:
-                found[name] = entry
+            other = found.get(name, entry)
+            seen = entry if (entry.at, entry.own) > (other.at, other.own) else other
+            said = entry if entry.said_at > other.said_at else other
+            found[name] = replace(seen, maintenance=said.maintenance, said_at=said.said_at)
     return found
 
 

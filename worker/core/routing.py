@@ -6,11 +6,11 @@ them nowhere because of what we think. So a node is held back only while a bette
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from worker.core.health import NodeState
+from worker.core.health import Failure, NodeState
 
 ANSWERING = (NodeState.HEALTHY, NodeState.SUSPECT, NodeState.RECOVERING, NodeState.MAINTENANCE, NodeState.REPLACED)
 
@@ -30,6 +30,7 @@ class Standing:
     state: NodeState
     reason: str | None = None
     lag: int | None = None
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,17 @@ class Route:
 Standings = Mapping[str, Standing]
 
 
-def routes(standings: Standings, max_lag: int) -> dict[str, Route]:
-    """Node -> what a proxy is told. `max_lag`: changes by which a node may lag and still be sent clients.
+def routes(standings: Standings, max_lag: int, drained: Collection[str] = ()) -> dict[str, Route]:
+    """Node -> what a proxy is told. `max_lag`: changes by which a node may lag and still be sent clients; one of those
+    `drained` has to lag by no more than half of it to be let in again.
 
     A suspect node stays: the proxy looks for itself, and sooner. Where no node is left, those that are least wrong are
     let in: first nodes that lag, then nodes that are still recovering, then those that only we cannot reach. Never an
     emptied node, which would answer that nothing exists, and never one that a person has taken out.
     """
-    found = {name: _route(standing, max_lag) for name, standing in standings.items()}
+    found = {
+        name: _route(standing, max_lag // 2 if name in drained else max_lag) for name, standing in standings.items()
+    }
     if any(route.way is Way.READY for route in found.values()):
         return found
     for let_in in (
@@ -69,6 +73,8 @@ def _route(standing: Standing, max_lag: int) -> Route:
         return Route(Way.DRAIN, standing.reason)
     if state in {NodeState.DOWN, NodeState.RECOVERING, NodeState.REPLACED}:
         return Route(Way.DOWN, f"{state.value}: {standing.reason}" if standing.reason else state.value)
+    if standing.failure is Failure.DISK:
+        return Route(Way.DRAIN, standing.reason)
     if lag is not None and lag > max_lag:
         return Route(Way.DRAIN, f"lags by {lag} changes, more than {max_lag}")
     return Route(Way.READY, standing.reason)
@@ -101,6 +107,8 @@ def _fit(standings: Standings, name: str, max_lag: int, *, stays: bool) -> bool:
     """`stays`: it acts now, and one bad look does not end that."""
     state = _state(standings, name)
     if state is not NodeState.HEALTHY and not (stays and state in {NodeState.SUSPECT, NodeState.UNKNOWN}):
+        return False
+    if name in standings and standings[name].failure is Failure.DISK:
         return False
     lag = standings[name].lag if name in standings else None
     # healthy means that it was caught up when it came in; without any knowledge of lag that has to do

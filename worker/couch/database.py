@@ -137,12 +137,18 @@ class Database:
         return {f"{path['start'] - back}-{name}" for path in paths for back, name in enumerate(path["ids"])}
 
     def get(
-        self, document_id: str, *, tries: int = 3, read_timeout: float | None = None, **params: Any
+        self,
+        document_id: str,
+        *,
+        tries: int = 3,
+        read_timeout: float | None = None,
+        within: float | None = None,
+        **params: Any,
     ) -> dict[str, Any] | None:
         """A document, or None where there is none (deleted counts as none)."""
+        options: dict[str, Any] = {"tries": tries, "read_timeout": read_timeout, "within": within}
         try:
-            segments = _segments(document_id)
-            return dict(self._client.get(self.name, *segments, params=params, tries=tries, read_timeout=read_timeout))
+            return dict(self._client.get(self.name, *_segments(document_id), params=params, **options))
         except NotFound:
             return None
 

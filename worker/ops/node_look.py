@@ -124,6 +124,7 @@ def with_details(server: Server, seen: NodeSeen, deadline: Deadline) -> NodeSeen
     names = asking.told("databases", lambda within: server.databases(tries=1, within=within))
     couchdb = seen.look.kind == NodeKind.COUCHDB
     system = asking.figures("load", _system, "_node", "_local", "_system") if couchdb else None
+    seen_at = time.time()  # when the uptime was told, and not when the last node has answered
     tasks = asking.figures("active tasks", details.active_tasks, "_active_tasks")
     jobs = None
     if couchdb:
@@ -133,7 +134,7 @@ def with_details(server: Server, seen: NodeSeen, deadline: Deadline) -> NodeSeen
     missing = details.system_databases_missing(names) if couchdb and names is not None else None
     uptime, load = system or (None, None)
     return NodeSeen(
-        replace(seen.look, own=None if names is None else OWN_DATABASE in names, uptime=uptime),
+        replace(seen.look, own=None if names is None else OWN_DATABASE in names, uptime=uptime, seen_at=seen_at),
         None if names is None else _replicated(names),
         tuple(asking.errors),
         Details(tasks, jobs, load, so_far.totals if so_far else None, missing),

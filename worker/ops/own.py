@@ -40,13 +40,14 @@ def ensure_own_database(server: Server, name: str = OWN_DATABASE) -> bool:
     return True
 
 
-def put_local(database: Database, document: Mapping[str, Any]) -> None:
-    """Write a `_local` document, whatever was there before. Raises Conflict where others write it all the time."""
+def put_local(database: Database, document: Mapping[str, Any], **options: Any) -> None:
+    """Write a `_local` document, whatever was there before. `options` are those of a client's call. Raises Conflict
+    where others write it all the time."""
     for left in reversed(range(TRIES)):
         # read first, because stand-ins refuse to overwrite a _local document without its revision
-        found = database.get(str(document["_id"]))
+        found = database.get(str(document["_id"]), **options)
         try:
-            database.put({**document, "_rev": found["_rev"]} if found else document)
+            database.put({**document, "_rev": found["_rev"]} if found else document, **options)
         except Conflict:
             if not left:
                 raise

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable
 
 from worker.core.names import OWN_DATABASE
-from worker.core.register import Register, as_json, from_json, newest
+from worker.core.register import Register, as_json, from_json
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
 from worker.ops.own import put_local
@@ -18,23 +18,20 @@ ID = "_local/nodes"
 
 
 def read(cluster: Cluster, names: Iterable[str], timeout: float) -> dict[str, Register]:
-    """Node -> what it remembers, of these nodes, as far as they answer. `timeout` in seconds."""
+    """Node -> what it remembers (nothing, where it has no copy), of those of these nodes that answer in time."""
 
     def ask(name: str) -> Register:
-        found = Database(cluster[name], OWN_DATABASE).get(ID, tries=1, read_timeout=timeout)
+        found = Database(cluster[name], OWN_DATABASE).get(ID, tries=1, within=timeout)
         return from_json((found or {}).get("nodes", {}))
 
     return {name: outcome.value for name, outcome in each(names, ask).items() if outcome.value is not None}
 
 
-def write(cluster: Cluster, names: Iterable[str], register: Register) -> list[str]:
-    """Have these nodes remember it; returns those that do now. Where our own database is not, nothing is made."""
+def write(cluster: Cluster, names: Iterable[str], register: Register, timeout: float) -> list[str]:
+    """Have these nodes remember it; returns those that do now. `timeout`: seconds for each call."""
 
     def put(name: str) -> bool:
-        database = Database(cluster[name], OWN_DATABASE)
-        if database.info(tries=1) is None:
-            return False
-        put_local(database, {"_id": ID, "nodes": as_json(register)})
+        put_local(Database(cluster[name], OWN_DATABASE), {"_id": ID, "nodes": as_json(register)}, within=timeout)
         return True
 
     return [name for name, outcome in each(names, put).items() if outcome.value]
@@ -43,7 +40,3 @@ def write(cluster: Cluster, names: Iterable[str], register: Register) -> list[st
 def digest(register: Register) -> str:
     """Equal for equal registers: what a node is known to have."""
     return hashlib.sha256(json.dumps(as_json(register), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def merged(said: dict[str, Register]) -> Register:
-    return newest(said.values())

@@ -12,26 +12,27 @@ A database that cannot be brought up to date does not stop the others; all of th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from worker.core.errors import DocumentsRefused, NotCaughtUp, NotEnoughNodes, NotFound
+from worker.core.errors import DocumentsRefused, NotCaughtUp, NotEnoughNodes
 from worker.core.model import Route
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
+from worker.ops import ensure
 from worker.ops.control import Control, Quiet
-from worker.ops.drift import sequences
+from worker.ops.drift import same, sequences
 from worker.ops.look import LOOK_TIMEOUT, reason
-from worker.ops.parallel import each, pooled
+from worker.ops.parallel import each, pooled, values
 from worker.ops.sync import sync
 from worker.ops.sync_result import SyncResult
-from worker.ops.verify import Settled, verify
+from worker.ops.verify import verify
 
 AT_ONCE = 8  # databases
 TRIES = 3  # syncs of one database
 ROUNDS = 2  # of each: the second confirms what the first has carried
-PATIENCE = 10.0  # seconds that a comparison waits for replication, where clients write all the time
 MOST_TOLD = 100
 
 
@@ -39,13 +40,16 @@ MOST_TOLD = 100
 class Means:
     """How this cluster's databases are brought up to date.
 
-    `selected`: whether a database is replicated. `route_of`: how it may travel. `settled_of`: see worker.ops.verify.
-    `away`: nodes that are known to be down, and why. `hub`: where syncs gather. `synced` is told of each result.
+    `selected`: whether a database is replicated. `route_of`: how it may travel. `deleted`: databases that somebody
+    deleted on this node, which it is not to have; None where that is not known: then it is to have what it has.
+    `recorded`: database -> {node: update_seq} when it was last in step. `away`: nodes that are known to be down, and
+    why. `hub`: where syncs gather. `synced` is told of each result.
     """
 
     selected: Callable[[str], bool]
     route_of: Callable[[str], Route]
-    settled_of: Callable[[str, list[str]], Settled]
+    deleted: Collection[str] | None = None
+    recorded: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     away: Mapping[str, str] = field(default_factory=dict)
     hub: str | None = None
     synced: Callable[[str, SyncResult], None] = lambda database, result: None
@@ -53,12 +57,15 @@ class Means:
 
 @dataclass
 class Rejoined:
-    """`databases`: that were looked at. `written`: documents that arrived on the node. `left_alone`: databases that no
-    other node has. `refused`: documents that a node does not take, whoever sends them; they are told, and keep nobody
-    out. `verified`: databases compared leaf by leaf. `failed`: database -> why."""
+    """`databases`: that were looked at; `in_step`: of those, where nothing had happened since the last sync. `written`:
+    documents that arrived on the node. `left_alone`: databases that no other node has. `refused`: database -> documents
+    that a node does not take, whoever sends them; they are told, and keep nobody out. `verified`: databases compared
+    leaf by leaf. `failed`: database -> why.
+    """
 
     node: str
     databases: int = 0
+    in_step: int = 0
     written: int = 0
     left_alone: int = 0
     refused: dict[str, str] = field(default_factory=dict)
@@ -71,6 +78,7 @@ class Rejoined:
         return {
             "node": self.node,
             "databases": self.databases,
+            "in_step": self.in_step,
             "documents_written": self.written,
             "left_alone": self.left_alone,
             "refused": dict(sorted(self.refused.items())[:MOST_TOLD]),
@@ -89,46 +97,74 @@ def rejoin(cluster: Cluster, node: str, means: Means, control: Control, *, empti
     """
     began = time.monotonic()
     control.report("look")
-    databases, others = _databases(cluster, node, means, control, emptied=emptied)
-    done = Rejoined(node, databases=len(databases), skipped=dict(means.away))
-    _each_database(
-        "sync", databases, lambda name: _bring_up(cluster, node, name, means, control, emptied), done, control
-    )
+    found = _look(cluster, node, means, control)
+    names = _wanted(found, node, means, emptied=emptied)
+    done = Rejoined(node, databases=len(names), skipped=dict(means.away))
+    left = names if emptied else _changed(cluster, names, found, node, means, control)
+    done.in_step = len(names) - len(left)
+    work = _Work(cluster, node, found, means, control)
     if emptied:
-        left = [name for name in databases if name not in done.failed]
-        _each_database(
-            "verify", left, lambda name: _compare(cluster, node, others, name, means, control), done, control
-        )
+        _each_database("create", [name for name in names if name not in found[node]], work.create, done, control)
+    _each_database("sync", [name for name in left if name not in done.failed], work.bring_up, done, control)
+    if emptied:
+        _each_database("verify", [name for name in names if name not in done.failed], work.compare, done, control)
     done.seconds = time.monotonic() - began
     if done.failed:
         listed = "; ".join(f"{name}: {why}" for name, why in list(done.failed.items())[:3])
-        error = NotCaughtUp(f"{len(done.failed)} of {len(databases)} databases are not up to date: {listed}", node=node)
+        error = NotCaughtUp(f"{len(done.failed)} of {len(names)} databases are not up to date: {listed}", node=node)
         error.result = done.as_json()
         raise error
     return done
 
 
-def _databases(
-    cluster: Cluster, node: str, means: Means, control: Control, *, emptied: bool
-) -> tuple[list[str], list[str]]:
-    """Those that are replicated, by name, and the other nodes that answer. Of an emptied node all there are; else those
-    that it has: one that it lacks after the set-up was deleted there, and somebody meant it."""
+Found = Mapping[str, Collection[str]]  # node that answers -> its databases that are replicated
 
-    def ask(name: str) -> list[str]:
+
+def _look(cluster: Cluster, node: str, means: Means, control: Control) -> Found:
+    """What each node has that is not away. One that does not say holds everything up: what it alone has would not be
+    missed."""
+
+    def ask(name: str) -> set[str]:
         cluster[name].capabilities()
-        return cluster[name].databases(tries=2, read_timeout=LOOK_TIMEOUT)
+        names = cluster[name].databases(tries=2, read_timeout=LOOK_TIMEOUT)
+        return {database for database in names if means.selected(database)}
 
     looks = each([name for name in cluster.names if name not in means.away], ask, control)
-    mine = looks.get(node)
-    if mine is None or mine.error is not None:
-        cluster[node].forget()
-        raise mine.error if mine and mine.error else NotEnoughNodes(f"{node} is away: {means.away.get(node)}")
-    others = [name for name, look in looks.items() if name != node and look.error is None]
-    if not others:
+    for name, look in looks.items():
+        if look.error is not None:
+            cluster[name].forget()
+            raise look.error
+    if node not in looks:
+        raise NotEnoughNodes(f"{node} is away: {means.away.get(node)}")
+    if len(looks) < 2:
         raise NotEnoughNodes(f"no other node answers that could bring {node} up to date")
-    wanted = looks.values() if emptied else [mine]
-    found = {name for look in wanted for name in look.value or [] if means.selected(name)}
-    return sorted(found), others
+    return {name: look.value or set() for name, look in looks.items()}
+
+
+def _wanted(found: Found, node: str, means: Means, *, emptied: bool) -> list[str]:
+    """The databases that it is to have, by name."""
+    everywhere = set().union(*found.values())
+    if emptied:
+        return sorted(everywhere)
+    return sorted(found[node] if means.deleted is None else everywhere - set(means.deleted))
+
+
+def _changed(
+    cluster: Cluster, names: Sequence[str], found: Found, node: str, means: Means, control: Control
+) -> list[str]:
+    """Without those in which nothing has happened on any node since they were last in step. Asked in bulk: of ten
+    thousand databases mostly a few have changed."""
+    noted = [name for name in names if name in means.recorded and node in means.recorded[name]]
+    now = values(
+        each(found, lambda name: cluster[name].sequences([one for one in noted if one in found[name]]), control)
+    )
+    still = {
+        name
+        for name in noted
+        if same(means.recorded[name], {at: sequences[name] for at, sequences in now.items() if name in sequences})
+        and name in now[node]
+    }
+    return [name for name in names if name not in still]
 
 
 Step = Callable[[str], Callable[[Rejoined], None] | None]
@@ -145,100 +181,123 @@ def _each_database(phase: str, names: Sequence[str], step: Step, done: Rejoined,
         control.report(phase, number, len(names), "databases")
 
 
-def _bring_up(
-    cluster: Cluster, node: str, database: str, means: Means, control: Control, emptied: bool
-) -> Callable[[Rejoined], None]:
-    """Sync it, until what was there before has arrived. In a database that is written to all the time something always
-    lags: that is left to what replicates it by itself."""
-    written = 0
-    quiet = Quiet(control)
-    for _ in range(TRIES):
-        noted = sequences(cluster, database, means.away)[0]
-        try:
-            result = sync(
-                cluster,
-                database,
-                quiet,
-                create_missing=emptied,
-                route=means.route_of(database),
-                away=means.away,
-                hub=means.hub,
-                rounds=ROUNDS,
-            )
-        except DocumentsRefused as error:
-            detail = error.detail
-            return lambda done: done.refused.update({database: detail})
-        except (NotFound, NotEnoughNodes) as error:
-            if _here_alone(cluster, node, database, means):
-                return _note_alone
-            raise error from None
-        written += sum(pull.docs_written for pull in result.pulls if pull.target == node)
-        if node in result.nodes and _arrived(cluster, database, result, noted):
-            if result.caught_up:
-                means.synced(database, result)
-            return lambda done: _note(done, written, result)
-    raise NotCaughtUp(_behind(node, result), node=node, database=database)
+class _Work:
+    """What is done with one database."""
 
+    def __init__(self, cluster: Cluster, node: str, found: Found, means: Means, control: Control) -> None:
+        self._cluster, self._node, self._found, self._means = cluster, node, found, means
+        self._control = Quiet(control)
 
-def _arrived(cluster: Cluster, database: str, result: SyncResult, noted: Mapping[str, str]) -> bool:
-    """Whether nothing lags, or no more than what came after the noted sequences."""
-    return all(
-        not changes
-        or (
-            link.source in noted
-            and changes <= Database(cluster[link.source], database).changes_after(noted[link.source])
+    def create(self, database: str) -> None:
+        """On this node alone: another one that lacks it had it deleted."""
+        like = Database(self._cluster[self._owners(database)[0]], database).info()
+        ensure.create(self._cluster, self._node, database, like)
+
+    def bring_up(self, database: str) -> Callable[[Rejoined], None]:
+        """Sync it, until what was there before has arrived. In a database that is written to all the time something
+        always lags: that is left to what replicates it by itself."""
+        if not self._owners(database):
+            return _note_alone
+        written, why = 0, ""
+        for _ in range(TRIES):
+            noted = sequences(self._cluster, database, self._means.away)[0]
+            try:
+                result = self._sync(database)
+            except DocumentsRefused as error:
+                return partial(_note_refused, database=database, words=error.detail)
+            written += sum(pull.docs_written for pull in result.pulls if pull.target == self._node)
+            why = self._incomplete(database, result) or _behind(self._cluster, database, result, noted)
+            if not why:
+                if result.caught_up:
+                    self._means.synced(database, result)
+                return partial(_note, written=written)
+        raise NotCaughtUp(why, node=self._node, database=database)
+
+    def compare(self, database: str) -> Callable[[Rejoined], None] | None:
+        """Leaf by leaf with one other node. What is missing is fetched once; what is missing then is an error."""
+        owners = self._owners(database)
+        if not owners:
+            return None
+        other = self._means.hub if self._means.hub in owners else owners[0]
+        result = verify(
+            self._cluster,
+            database,
+            self._control,
+            nodes=[name for name in self._cluster.names if name in {other, self._node}],
+            repair=True,
+            route=self._means.route_of(database),
+            settled=partial(self._settled, database),
         )
+        told = {"node": self._node, "database": database}
+        if result.unconfirmed or self._node in result.skipped or other in result.skipped:
+            raise NotCaughtUp(f"it could not be compared with {other}", **told)
+        if result.differing > result.refused:
+            raise NotCaughtUp(f"{result.differing} documents differ from {other}", **told)
+        if result.documents.get(other) and not result.documents.get(self._node):
+            raise NotCaughtUp("it takes none of the documents", **told)
+        if not result.differing:
+            return _note_verified
+        words = f"{result.differing} documents that a node refuses"
+        return partial(_note_refused, database=database, words=words)
+
+    def _sync(self, database: str) -> SyncResult:
+        means = self._means
+        return sync(
+            self._cluster,
+            database,
+            self._control,
+            create_missing=False,
+            route=means.route_of(database),
+            away=means.away,
+            hub=means.hub,
+            rounds=ROUNDS,
+        )
+
+    def _settled(self, database: str) -> bool:
+        """Carry what is there now: not only what replicates by itself is to be waited for."""
+        noted = sequences(self._cluster, database, self._means.away)[0]
+        try:
+            result = self._sync(database)
+        except DocumentsRefused:
+            return True
+        return not (self._incomplete(database, result) or _behind(self._cluster, database, result, noted))
+
+    def _owners(self, database: str) -> list[str]:
+        """The other nodes that have it."""
+        return [name for name, databases in self._found.items() if name != self._node and database in databases]
+
+    def _incomplete(self, database: str, result: SyncResult) -> str:
+        """Which node that has it took no part, though it is not away; nothing where all did."""
+        for name in (self._node, *self._owners(database)):
+            if name not in result.nodes:
+                return f"{name} took no part: {result.skipped.get(name, 'it does not have the database')}"
+        return ""
+
+
+def _behind(cluster: Cluster, database: str, result: SyncResult, noted: Mapping[str, str]) -> str:
+    """Which links lag by more than what came after the noted sequences; nothing where none does."""
+    late = [
+        f"{link} by {changes}"
         for link, changes in result.lag.items()
-    )
+        if changes
+        and (
+            link.source not in noted
+            or changes > Database(cluster[link.source], database).changes_after(noted[link.source])
+        )
+    ]
+    return f"still lags after {TRIES} syncs: {', '.join(late)}" if late else ""
 
 
-def _behind(node: str, result: SyncResult) -> str:
-    if node not in result.nodes:
-        return f"{node} took no part: {result.skipped.get(node, 'it does not have the database')}"
-    lag = ", ".join(f"{link} by {changes}" for link, changes in result.lag.items() if changes)
-    return f"still lags after {TRIES} syncs: {lag}"
-
-
-def _here_alone(cluster: Cluster, node: str, database: str, means: Means) -> bool:
-    """Whether no other node that answers has it: then nobody can lack it either."""
-    here, silent = sequences(cluster.only([name for name in cluster.names if name not in means.away]), database)
-    return not silent and set(here) <= {node}
+def _note(done: Rejoined, written: int) -> None:
+    done.written += written
 
 
 def _note_alone(done: Rejoined) -> None:
     done.left_alone += 1
 
 
-def _note(done: Rejoined, written: int, result: SyncResult) -> None:
-    done.written += written
-    done.skipped.update(result.skipped)
-
-
-def _compare(
-    cluster: Cluster, node: str, others: Iterable[str], database: str, means: Means, control: Control
-) -> Callable[[Rejoined], None] | None:
-    """Leaf by leaf with one other node. What is missing is fetched once; what is missing then is an error."""
-    has = [name for name in others if Database(cluster[name], database).info(read_timeout=LOOK_TIMEOUT)]
-    if not has:
-        return None
-    pair = [means.hub if means.hub in has else has[0], node]
-    result = verify(
-        cluster,
-        database,
-        Quiet(control),
-        nodes=[name for name in cluster.names if name in pair],
-        repair=True,
-        route=means.route_of(database),
-        settled=means.settled_of(database, pair),
-        patience=PATIENCE,
-    )
-    if not result.differing:
-        return _note_verified
-    reasons = [str(told["reason"]) for told in result.listed if told.get("reason")]
-    if len(reasons) < result.differing:
-        raise NotCaughtUp(f"{result.differing} documents differ from {pair[0]}", node=node, database=database)
-    words = f"{result.differing} documents that a node refuses: {reasons[0]}"
-    return lambda done: done.refused.update({database: words})
+def _note_refused(done: Rejoined, database: str, words: str) -> None:
+    done.refused[database] = words
 
 
 def _note_verified(done: Rejoined) -> None:

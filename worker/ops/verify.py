@@ -142,6 +142,7 @@ def _narrow(panel: Panel, portion: set[int]) -> Differing:
 def _tell(panel: Panel, result: VerifyResult, found: Differing, reasons: Reasons) -> None:
     """Count all, and name some with what each node has of them now."""
     result.differing += len(found)
+    result.refused += len(found.keys() & reasons.keys())
     named = sorted(found)[: result.room]
     now = panel.leaves_of(named, "confirm") if named else {}
     for key in named:

@@ -29,14 +29,16 @@ class Repaired:
 
 @dataclass
 class VerifyResult:
-    """`documents`: node -> documents compared; `differing` those that are known to differ, of which `listed` are
-    named; `unconfirmed`: documents that may just not have been replicated yet; `repaired` None where not asked."""
+    """`documents`: node -> documents compared; `differing` those that are known to differ, of which `listed` are named,
+    and `refused` because a node does not take them; `unconfirmed`: documents that may just not have been replicated
+    yet; `repaired` None where not asked."""
 
     database: str
     nodes: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     documents: dict[str, int] = field(default_factory=dict)
     differing: int = 0
+    refused: int = 0
     listed: list[dict[str, Any]] = field(default_factory=list)
     not_carried: int = 0
     unconfirmed: int = 0
