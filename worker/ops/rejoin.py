@@ -186,10 +186,17 @@ def _arrived(cluster: Cluster, database: str, result: SyncResult, noted: Mapping
         not changes
         or (
             link.source in noted
-            and changes <= Database(cluster[link.source], database).changes_after(noted[link.source])
+            and _passed(Database(cluster[link.source], database), result.confirmed[link], noted[link.source])
         )
         for link, changes in result.lag.items()
     )
+
+
+def _passed(source: Database, confirmed: str, noted: str) -> bool:
+    """Whether `confirmed` is no earlier than `noted`, by counting: sequences cannot be compared. What came after `noted`
+    is counted first: a write in between makes the other figure greater, which errs on the safe side."""
+    after = source.changes_after(noted)
+    return source.changes_after(confirmed) <= after
 
 
 def _behind(node: str, result: SyncResult) -> str:
