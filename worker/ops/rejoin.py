@@ -193,8 +193,8 @@ def _arrived(cluster: Cluster, database: str, result: SyncResult, noted: Mapping
 
 
 def _passed(source: Database, confirmed: str, noted: str) -> bool:
-    """Whether `confirmed` is no earlier than `noted`, by counting: sequences cannot be compared. What came after `noted`
-    is counted first: a write in between makes the other figure greater, which errs on the safe side."""
+    """Whether `confirmed` is no earlier than `noted`, by counting, because sequences cannot be compared. What came
+    after `noted` is counted first: a write in between makes the other figure greater, which errs on the safe side."""
     after = source.changes_after(noted)
     return source.changes_after(confirmed) <= after
 
