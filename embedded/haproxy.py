@@ -52,6 +52,12 @@ def find_haproxy(environ: Mapping[str, str] = os.environ) -> Path | None:
     return DOWNLOADED if os.access(DOWNLOADED, os.X_OK) else None
 
 
+def servers(statistics: str, backend: str) -> list[dict[str, str]]:
+    """The rows of a backend's servers, from what HAProxy answers to `;csv`."""
+    rows = csv.DictReader(io.StringIO(statistics.removeprefix("# ")))
+    return [row for row in rows if row["pxname"] == backend and row["svname"] not in {"BACKEND", "FRONTEND"}]
+
+
 class EmbeddedHaproxy:
     """One HAProxy with its files in `folder`. `nodes`: name -> loopback port. `helper_port`: of the agent, or of the
     API where the file asks that. `other`: text of the file -> what to have there, for limits that no test can reach."""
@@ -105,8 +111,7 @@ class EmbeddedHaproxy:
         return {row["svname"] for row in self._servers(backend) if int(row["check_health"]) >= int(row["check_rise"])}
 
     def _servers(self, backend: str) -> list[dict[str, str]]:
-        rows = csv.DictReader(io.StringIO(self._get("/;csv").removeprefix("# ")))
-        return [row for row in rows if row["pxname"] == backend and row["svname"] not in {"BACKEND", "FRONTEND"}]
+        return servers(self._get("/;csv"), backend)
 
     def _alive(self) -> bool:
         try:

@@ -282,10 +282,17 @@ def _behind(cluster: Cluster, database: str, result: SyncResult, noted: Mapping[
         if changes
         and (
             link.source not in noted
-            or changes > Database(cluster[link.source], database).changes_after(noted[link.source])
+            or not _passed(Database(cluster[link.source], database), result.confirmed[link], noted[link.source])
         )
     ]
     return f"still lags after {TRIES} syncs: {', '.join(late)}" if late else ""
+
+
+def _passed(source: Database, confirmed: str, noted: str) -> bool:
+    """Whether `confirmed` is no earlier than `noted`, by counting, because sequences cannot be compared. What came
+    after `noted` is counted first: a write in between makes the other figure greater, which errs on the safe side."""
+    after = source.changes_after(noted)
+    return source.changes_after(confirmed) <= after
 
 
 def _note(done: Rejoined, written: int) -> None:

@@ -202,7 +202,7 @@ class _Rounds:
             self._drop(checked.errors)
         result.after = {name: info.doc_count for name, info in checked.infos.items()}
         result.sequences = {name: info.update_seq for name, info in checked.infos.items()}
-        result.lag = checked.lag
+        result.lag, result.confirmed = checked.lag, dict(self._checkpoints)
         return checked
 
     def _doubt(self, checked: Checked) -> None:

@@ -28,7 +28,8 @@ class Pull:
 class SyncResult:
     """What a sync did. `lag`: link -> changes its target has not confirmed; `missing`: link -> documents its
     target confirmed and lacks; `sequences`: node -> update_seq read before the last check, so that equal ones
-    later mean that nothing has changed since; `refused`: link -> write failures in its whole history; `left`:
+    later mean that nothing has changed since; `confirmed`: link -> the source's sequence up to which its target has
+    everything; `refused`: link -> write failures in its whole history; `left`:
     pulls of a node that hangs, left running there."""
 
     database: str
@@ -45,6 +46,7 @@ class SyncResult:
     refused: dict[Link, int] = field(default_factory=dict)
     left: list[Link] = field(default_factory=list)
     sequences: dict[str, str] = field(default_factory=dict)
+    confirmed: dict[Link, str] = field(default_factory=dict)
     rounds: int = 0
     seconds: float = 0.0
 

@@ -10,8 +10,9 @@ from tests import builders
 from tests.builders import Listener, fake_cluster
 from tests.fakes.couchdb import FakeCouch, Request
 from worker.core.errors import Cancelled, NotCaughtUp, NotEnoughNodes, Unreachable
-from worker.core.model import Route
+from worker.core.model import Link, Route
 from worker.couch.cluster import Cluster
+from worker.couch.database import Database
 from worker.ops.rejoin import Means, Rejoined, rejoin
 from worker.ops.sync_result import SyncResult
 from worker.ops.verify import nothing_to_wait_for
@@ -182,3 +183,28 @@ def test_what_is_written_all_the_time_has_to_arrive_as_far_as_it_was_there(fille
     assert done.failed == {}
     assert written
     assert all({"from-a", "from-b", "from-c"} <= there for there in documents(couch, "pdfs"))
+
+
+def test_writes_while_it_is_counted_do_not_stand_for_what_has_not_arrived(
+    filled: tuple[FakeCouch, Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """b never gets anything, and by the time that changes are counted once more there are many new ones."""
+    couch, cluster = filled
+    written = 0
+
+    def write(request: Request) -> None:
+        nonlocal written
+        if request.node == "a" and request.path == ("pdfs", "_changes") and request.params.get("limit") == "0":
+            for _ in range(5):
+                written += 1
+                couch["a"].databases["pdfs"].write({"_id": f"meanwhile-{written}"})
+
+    def carried_nothing(cluster: Cluster, database: str, *_: Any, **__: Any) -> SyncResult:
+        link = Link(database, "a", "b")
+        lag = Database(cluster["a"], database).changes_after("0")
+        return SyncResult(database, nodes=["a", "b", "c"], lag={link: lag}, confirmed={link: "0"})
+
+    monkeypatch.setattr("worker.ops.rejoin.sync", carried_nothing)
+    couch.on_request = write
+    with pytest.raises(NotCaughtUp, match="pdfs"):
+        run(cluster)

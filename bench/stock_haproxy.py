@@ -1,0 +1,93 @@
+"""HAProxy as CouchDB's own rel/haproxy.cfg sets it up: the peer of bench/failover.py.
+
+Taken over from there (main branch): `maxconn 512`, `spread-checks 5`, `balance roundrobin`, `option redispatch`,
+`retries 4`, `option http-server-close`, `option forwardfor`, time-outs of 150 s (client), 3,600 s (server) and 0.5 s
+(connect), `GET /_up` as the check with `disable-on-404`, `check inter 5s` for each server, statistics at
+/_haproxy_stats. Ours: ports, names, and a log on stdout, by which is counted what was sent where.
+"""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from embedded.folders import private
+from embedded.haproxy import MISSING, find_haproxy, servers
+from embedded.ports import LOOPBACK, any_free
+from embedded.process import Command, Process, StartError
+from embedded.waiting import wait_until
+
+STATISTICS = "/_haproxy_stats"
+BACKEND = "nodes"
+START_SECONDS = 10.0
+CALL_SECONDS = 5.0
+CONFIGURATION = """\
+global
+    maxconn 512
+    spread-checks 5
+    log stdout format raw local0 info
+
+defaults
+    mode http
+    log global
+    option httplog
+    balance roundrobin
+    retries 4
+    option redispatch
+    option http-server-close
+    option forwardfor
+    timeout connect 500
+    timeout client 150000
+    timeout server 3600000
+    stats enable
+    stats uri {statistics}
+
+frontend clients
+    bind {host}:{port}
+    default_backend {backend}
+
+backend {backend}
+    option httpchk GET /_up
+    http-check disable-on-404
+"""
+
+
+class StockHaproxy:
+    """`nodes`: name -> loopback port. Its files are in `folder`."""
+
+    def __init__(self, folder: Path, nodes: Mapping[str, int]) -> None:
+        program = find_haproxy()
+        if program is None:
+            raise StartError(MISSING)
+        self.port = any_free()
+        self.log = private(folder) / "haproxy.log"
+        text = CONFIGURATION.format(statistics=STATISTICS, host=LOOPBACK, port=self.port, backend=BACKEND)
+        lines = [f"    server {name} {LOOPBACK}:{port} check inter 5s\n" for name, port in nodes.items()]
+        configuration = folder / "haproxy.cfg"
+        configuration.write_text(text + "".join(lines), encoding="utf-8")
+        self.process = Process(Command("stock haproxy", [str(program), "-db", "-f", str(configuration)]), self.log)
+
+    def start(self) -> None:
+        """Returns when it serves. Raises StartError, with the end of its log."""
+        self.process.start()
+        if not wait_until(lambda: self.process.poll() is not None or self._answers(), START_SECONDS):
+            self.stop()
+            raise self.process.failed(f"did not answer within {START_SECONDS:g} s")
+        if self.process.poll() is not None:
+            raise self.process.failed("ended at once")
+
+    def stop(self) -> None:
+        self.process.kill()
+
+    def states(self) -> dict[str, str]:
+        """Server -> what HAProxy's statistics call it."""
+        url = f"http://{LOOPBACK}:{self.port}{STATISTICS};csv"
+        with urllib.request.urlopen(url, timeout=CALL_SECONDS) as answer:
+            return {row["svname"]: row["status"] for row in servers(answer.read().decode(), BACKEND)}
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.states())
+        except OSError:
+            return False
