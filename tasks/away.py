@@ -39,7 +39,7 @@ def away(parts: Parts, cluster: Cluster) -> dict[str, str]:
 def _answering(parts: Parts, cluster: Cluster, names: list[str]) -> set[str]:
     """Those that answer after all. Asked once in a few seconds, however many syncs want to know."""
     now = time.monotonic()
-    fresh = [name for name in names if parts.probes.get(name, (0.0, False))[0] < now - REMEMBERED]
+    fresh = [name for name in names if name not in parts.probes or parts.probes[name][0] < now - REMEMBERED]
     for name, outcome in each(fresh, lambda name: cluster[name].welcome(tries=1, within=PROBE)).items():
         parts.probes[name] = (now, outcome.error is None)
     return {name for name in names if parts.probes[name][1]}

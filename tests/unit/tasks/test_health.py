@@ -12,6 +12,7 @@ from tasks.look import run_look
 from tasks.reap import run_reap
 from tests.fakes.couchdb import FakeCouch
 from tests.unit.tasks.world import PASSWORD, World, sync
+from worker.core.health import Payment
 from worker.couch.cluster import Cluster
 
 
@@ -19,6 +20,12 @@ def seen(world: World) -> dict[str, Any]:
     found = world.seen.sweep()
     assert found is not None
     return found
+
+
+def pay(world: World, name: str) -> None:
+    """What it owes now."""
+    debt = next(node["verdict"]["debt_at"] for node in seen(world)["nodes"] if node["name"] == name)
+    world.seen.pay(name, Payment(debt))
 
 
 def test_a_sweep_is_kept_for_everybody(world: World, couch: FakeCouch, cluster: Cluster) -> None:
@@ -57,7 +64,7 @@ def test_a_node_goes_down_after_enough_sweeps_and_comes_back_after_enough(
     assert states(1) == ["recovering"]
     assert len(world.publisher.sent) == 1, "one at a time"
 
-    world.seen.pay("b", 1)
+    pay(world, "b")
 
     assert states(1) == ["healthy"]
     assert seen(world)["cluster"] == "healthy"

@@ -11,6 +11,7 @@ from tasks.events import EventFilter
 from tasks.reconcile import run_reconcile, run_setup
 from tests.fakes.couchdb import FakeCouch
 from tests.unit.tasks.world import World, job, settings, setup
+from worker.core.health import Payment
 from worker.core.names import OWN_DATABASE
 from worker.core.register import from_json
 from worker.couch.cluster import Cluster
@@ -48,7 +49,8 @@ def known(world: World, couch: FakeCouch, cluster: Cluster) -> Cluster:
 
 def empty(couch: FakeCouch, name: str) -> None:
     for database in list(couch[name].databases):
-        couch[name].drop(database)
+        if not database.startswith("_"):
+            couch[name].drop(database)
 
 
 def go_away_and_come_back(world: World, couch: FakeCouch, cluster: Cluster, name: str = "b") -> None:
@@ -105,13 +107,79 @@ def test_a_set_up_that_is_quicker_than_the_sweep_hides_nothing(world: World, cou
     assert state(world) == "replaced"
 
 
-def test_another_server_under_the_same_name_is_replaced(world: World, couch: FakeCouch, known: Cluster) -> None:
-    couch["b"].uuid = "another"
+def test_another_uuid_with_all_data_is_a_lost_configuration_and_without_it_another_server(
+    world: World, couch: FakeCouch, known: Cluster
+) -> None:
+    couch["b"].uuid = couch["c"].uuid = "another"
+    empty(couch, "c")
 
     sweeps(world, known)
 
-    assert state(world) == "replaced"
-    assert "another server answers there (uuid another" in node(world)["reason"]
+    assert state(world) == "recovering"
+    assert node(world)["reason"].startswith("answers with another uuid (another, it was uuid-of-b); ")
+    assert state(world, "c") == "replaced"
+
+
+def test_a_payment_of_long_ago_does_not_let_in_an_empty_machine(world: World, couch: FakeCouch, known: Cluster) -> None:
+    go_away_and_come_back(world, couch, known, "c")
+    sweeps(world, known, 2)
+    world.seen.pay("c", Payment(node(world, "c")["verdict"]["debt_at"]))
+    sweeps(world, known)
+    assert state(world, "c") == "healthy"
+    sweeps(world, known.only(["a", "b"]))  # it is taken out of REPLICATION_NODES, and a new machine put in
+    empty(couch, "c")
+    couch["c"].uuid = "new-machine"
+
+    sweeps(world, known, 3)
+
+    assert state(world, "c") == "replaced"
+
+
+def test_copies_are_merged_as_nodes_answer_and_never_overwritten_unread(
+    world: World, couch: FakeCouch, known: Cluster
+) -> None:
+    couch["a"].fail("refused")
+    sweeps(world, known, 3)
+    world.seen.take_out("c", True, 5.0)  # a does not hear of it
+    sweeps(world, known)
+    world.redis.flushall()
+    couch["a"].heal()
+    couch["b"].fail("refused")
+    couch["c"].fail("refused")
+    sweeps(world, known)
+    couch["b"].heal()
+    couch["c"].heal()
+    couch["b"].fail("500", path="nodes", times=1)  # its copy cannot be read at once
+
+    sweeps(world, known, 4)
+
+    assert state(world, "c") == "maintenance"
+
+
+def test_copies_that_cannot_be_read_are_no_first_start(world: World, couch: FakeCouch, known: Cluster) -> None:
+    go_away_and_come_back(world, couch, known)
+    sweeps(world, known, 2)
+    assert state(world) == "recovering"
+    world.redis.flushall()
+    for name in "abc":
+        couch[name].fail("500", path="nodes", times=1)
+
+    sweeps(world, known, 3)
+
+    assert state(world) == "recovering"
+
+
+def test_of_a_single_node_nothing_is_to_be_waited_for(world: World, couch: FakeCouch, cluster: Cluster) -> None:
+    world.settings = settings(replication_nodes="")
+    alone = cluster.only(["a"])
+    sweeps(world, alone)
+    couch["a"].fail("refused")
+    sweeps(world, alone, 3)
+    couch["a"].heal()
+
+    sweeps(world, alone, 3)
+
+    assert state(world, "a") == "healthy"
 
 
 def test_what_is_owed_and_who_was_taken_out_outlives_redis(world: World, couch: FakeCouch, known: Cluster) -> None:
@@ -170,7 +238,7 @@ def test_a_full_disk_shows_only_when_something_is_written(world: World, known: C
 def test_every_change_is_an_event_and_so_is_the_primarys_move(world: World, couch: FakeCouch, known: Cluster) -> None:
     go_away_and_come_back(world, couch, known, "a")
     sweeps(world, known, 2)
-    world.seen.pay("a", 1)
+    world.seen.pay("a", Payment(node(world, "a")["verdict"]["debt_at"]))
     sweeps(world, known)
 
     recorded = world.parts.events.list(EventFilter(), after="0-0").events

@@ -12,15 +12,17 @@ from tasks.away import away
 from tasks.events import EventFilter
 from tasks.health import look_once
 from tasks.jobs import Kind, State
+from tasks.reconcile import run_setup
 from tasks.rejoin import run_rejoin
 from tasks.rejoining import FIRST_PAUSE, ask_for_rejoins, rejoin_request
 from tests import builders
 from tests.builders import Listener
 from tests.fakes.couchdb import FakeCouch
-from tests.unit.tasks.world import NOW, World, job
+from tests.unit.tasks.world import NOW, World, job, setup
 from worker.core.errors import NotCaughtUp, NotFound
 from worker.core.health import NodeState, Verdict
 from worker.couch.cluster import Cluster
+from worker.ops.control import Unattended
 
 
 @pytest.fixture
@@ -28,6 +30,8 @@ def returned(world: World, couch: FakeCouch, cluster: Cluster) -> Cluster:
     """b was down, has come back, and lacks a document."""
     builders.databases(cluster, "pdfs")
     look_once(world.parts, cluster)
+    run_setup(world.parts, cluster, job(setup("pdfs")), Unattended())
+    world.publisher.on_job = lambda job_id: _set_up(world, cluster, job_id)
     couch["b"].fail("refused")
     for _ in range(3):
         look_once(world.parts, cluster)
@@ -37,6 +41,15 @@ def returned(world: World, couch: FakeCouch, cluster: Cluster) -> Cluster:
         look_once(world.parts, cluster)
     assert state(world) == "recovering"
     return cluster
+
+
+def _set_up(world: World, cluster: Cluster, job_id: str) -> None:
+    """As another worker does it."""
+    asked = world.job(job_id)
+    if asked.kind is Kind.SETUP:
+        claim = world.store.claim(job_id, "nonce", time.time())
+        result = run_setup(world.parts, cluster, asked, Unattended())
+        world.store.finish(job_id, claim.token, State.SUCCEEDED, time.time(), result=result)
 
 
 def state(world: World) -> str:
@@ -104,7 +117,7 @@ def test_what_failed_is_told_once_and_stands_in_the_verdict(world: World, couch:
     sweep = world.seen.sweep()
     assert sweep is not None
     reason = next(node["reason"] for node in sweep["nodes"] if node["name"] == "b")
-    assert reason.startswith("could not be brought up to date: 1 of 1 databases are not up to date: pdfs: ")
+    assert reason.startswith("was away; could not be brought up to date: 1 of 1 databases are not up to date: pdfs: ")
 
 
 def test_a_node_that_is_not_configured_any_more_is_an_error(world: World, cluster: Cluster) -> None:
@@ -113,7 +126,7 @@ def test_a_node_that_is_not_configured_any_more_is_an_error(world: World, cluste
 
 
 def test_it_is_asked_for_again_later_and_later(world: World) -> None:
-    owing = {"b": Verdict("b", NodeState.RECOVERING, debt=NodeState.RECOVERING, debts=3)}
+    owing = {"b": Verdict("b", NodeState.RECOVERING, debt=NodeState.RECOVERING, debt_at=3.0)}
 
     def ask(at: float) -> bool:
         """Whether a new job came of it; it ends at once."""
@@ -129,7 +142,7 @@ def test_it_is_asked_for_again_later_and_later(world: World) -> None:
     assert ask(FIRST_PAUSE)
     assert not ask(2 * FIRST_PAUSE)
     assert ask(3 * FIRST_PAUSE)
-    owing["b"] = Verdict("b", NodeState.RECOVERING, debt=NodeState.RECOVERING, debts=4)
+    owing["b"] = Verdict("b", NodeState.RECOVERING, debt=NodeState.RECOVERING, debt_at=4.0)
     assert ask(3 * FIRST_PAUSE + 1), "another debt has its own patience"
 
 
@@ -149,15 +162,20 @@ def test_nodes_that_are_down_and_silent_are_left_out(world: World, couch: FakeCo
     for _ in range(3):
         look_once(world.parts, cluster)
     couch.requests.clear()
+    parts = world.parts
 
-    found = away(world.parts, cluster)
+    found = away(parts, cluster)
 
-    assert list(found) == ["b"]
+    assert list(found) == ["b", "c"]
     assert found["b"].startswith("down since 20")
     assert "unreachable: connection refused" in found["b"]
-    assert [request.node for request in couch.requests] == ["b"], "a refused password is not tried once more"
+    assert {request.node for request in couch.requests} == {"b"}, "a refused password is not tried once more"
+    couch.requests.clear()
+    assert away(parts, cluster) == found
+    assert couch.requests == [], "nor is a silent one asked by every job"
     couch["b"].heal()
-    assert away(world.parts, cluster) == {}, "it answers: the next sweep will see that, too"
+    parts.probes.clear()
+    assert list(away(parts, cluster)) == ["c"], "b answers: the next sweep will see that, too"
 
 
 def test_the_sweep_has_its_looks_again_bounded(world: World, couch: FakeCouch, cluster: Cluster) -> None:

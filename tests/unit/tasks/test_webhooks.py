@@ -153,8 +153,7 @@ def test_an_event_that_cannot_be_sent_to_all_is_kept_and_told_as_trouble() -> No
     world = configured(CHAT, PAGER)
     world.publisher.away = True
 
-    with pytest.raises(StoreUnavailable):
-        record(world)
+    record(world)
 
     assert len(world.events.list(EventFilter()).events) == 1
     assert jobs(world) == []
@@ -168,8 +167,7 @@ def test_a_receiver_that_cannot_be_submitted_does_not_keep_the_others_from_it() 
         raise StoreUnavailable("the queue does not take messages")
 
     world.publisher.on_job = away_after_the_first
-    with pytest.raises(StoreUnavailable):
-        record(world)
+    record(world)
 
     assert [job.params["receiver"] for job in jobs(world)] == ["http://pager.test:8080"]
 

@@ -39,10 +39,15 @@ def test_a_blank_stands_before_the_reason_because_haproxy_knows_no_word_with_a_s
     assert ask("primary", RECOVERING).startswith("down #")
 
 
-@pytest.mark.parametrize("node", [seen(Way.READY), seen(Way.DRAIN), RECOVERING, REPLACED])
+@pytest.mark.parametrize("node", [seen(Way.READY), seen(Way.DRAIN), RECOVERING])
 @pytest.mark.parametrize("question", ["primary", f"primary {LAST_RESORT}"])
 def test_old_knowledge_keeps_nobody_out(node: Known, question: str) -> None:
     assert ask(question, node, NOW + STALE + 1) == READY
+
+
+@pytest.mark.parametrize("question", ["primary", f"primary {LAST_RESORT}"])
+def test_an_emptied_node_stays_out_until_something_newer_is_known(question: str) -> None:
+    assert ask(question, REPLACED, NOW + 1_000_000).startswith("down #")
 
 
 def test_what_is_exactly_as_old_as_allowed_still_counts() -> None:

@@ -15,14 +15,14 @@ from worker.couch.cluster import Cluster
 from worker.couch.database import Database
 from worker.ops.rejoin import Means, Rejoined, rejoin
 from worker.ops.sync_result import SyncResult
-from worker.ops.verify import nothing_to_wait_for
+from worker.ops.verify_result import VerifyResult
 
 
 def means(**more: Any) -> Means:
     given: dict[str, Any] = {
         "selected": lambda name: not name.startswith("_"),
         "route_of": lambda database: Route(),
-        "settled_of": lambda database, nodes: nothing_to_wait_for,
+        "deleted": frozenset(),
         **more,
     }
     return Means(**given)
@@ -70,7 +70,7 @@ def test_an_emptied_node_gets_its_databases_and_is_compared_leaf_by_leaf(filled:
 
     assert documents(couch, "pdfs") == [{"from-a", "from-c"}] * 3, "nothing was taken for deleted"
     assert (done.databases, done.verified, done.failed) == (2, 2, {})
-    assert listener.phases == ["look", "sync", "verify"]
+    assert listener.phases == ["look", "create", "sync", "verify"]
 
 
 def test_what_a_node_confirmed_and_does_not_have_is_found_and_fetched(filled: tuple[FakeCouch, Cluster]) -> None:
@@ -91,10 +91,68 @@ def test_a_database_that_was_deleted_on_the_node_keeps_it_not_out_and_is_not_mad
     couch, cluster = filled
     couch["b"].drop("pdfs")
 
-    done = run(cluster)
-
-    assert (done.databases, done.failed) == (1, {})
+    assert run(cluster, deleted={"pdfs"}).databases == 1
+    assert run(cluster, deleted=None).databases == 1, "nothing is known of deletions: it is to have what it has"
+    with pytest.raises(NotCaughtUp, match="1 of 2 databases"):
+        run(cluster)  # nobody deleted it: it is missing
     assert "pdfs" not in couch["b"].databases
+
+
+def test_a_database_that_was_deleted_elsewhere_is_not_made_there_again(filled: tuple[FakeCouch, Cluster]) -> None:
+    couch, cluster = filled
+    couch["c"].drop("pdfs")
+    couch["b"].drop("pdfs")
+
+    done = run(cluster, emptied=True)
+
+    assert (done.verified, done.failed) == (2, {})
+    assert "pdfs" not in couch["c"].databases
+
+
+def test_databases_in_which_nothing_has_happened_cost_next_to_nothing(filled: tuple[FakeCouch, Cluster]) -> None:
+    couch, cluster = filled
+    synced: dict[str, SyncResult] = {}
+    run(cluster, synced=synced.__setitem__)
+    recorded = {name: result.sequences for name, result in synced.items()}
+    couch["a"].databases["pdfs"].write({"_id": "new"})
+    couch.requests.clear()
+
+    done = run(cluster, recorded=recorded)
+
+    assert (done.databases, done.in_step) == (2, 1)
+    assert "new" in couch["b"].databases["pdfs"].documents
+    assert [request for request in couch.requests if request.path[0] == "notes"] == []
+
+
+def test_a_node_that_does_not_take_part_though_it_is_not_away_holds_it_up(filled: tuple[FakeCouch, Cluster]) -> None:
+    """What it alone has would not be missed."""
+    couch, cluster = filled
+    couch["c"].fail("500", path="pdfs")
+
+    with pytest.raises(NotCaughtUp, match="c took no part"):
+        run(cluster)
+
+
+def test_documents_that_cannot_be_compared_are_not_called_verified(
+    filled: tuple[FakeCouch, Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def undecided(cluster: Cluster, database: str, *_: Any, **__: Any) -> VerifyResult:
+        return VerifyResult(database, nodes=["a", "b"], unconfirmed=3)
+
+    monkeypatch.setattr("worker.ops.rejoin.verify", undecided)
+
+    with pytest.raises(NotCaughtUp, match="it could not be compared with a"):
+        run(filled[1], emptied=True)
+
+
+def test_one_that_takes_nothing_at_all_is_not_let_in(filled: tuple[FakeCouch, Cluster]) -> None:
+    couch, cluster = filled
+    for name in ("notes", "pdfs"):
+        couch["b"].drop(name)
+    couch["b"].refuses = lambda document: True
+
+    with pytest.raises(NotCaughtUp, match="it takes none of the documents"):
+        run(cluster, emptied=True)
 
 
 def test_databases_that_no_other_node_has_are_left_alone(filled: tuple[FakeCouch, Cluster]) -> None:
