@@ -92,9 +92,10 @@ def stale_readmitted(side: Side, told: Round) -> float | None:
     at = first_sent(side, told)
     if at is None:
         return None
-    reads = own_reads(between(side.asked, at, at + READMITTED))
-    there = [one for one in reads if one.number in side.sent and side.sent[one.number].server == told.node]
-    return float(sum(one.result == "stale" for one in there))
+    reads = own_reads(between(side.asked, told.answers, told.ended))
+    where = [(side.sent.get(one.number), one.result) for one in reads]
+    there = [result for sent, result in where if sent and sent.server == told.node and at <= sent.at < at + READMITTED]
+    return float(there.count("stale"))
 
 
 _ROWS: dict[str, Figure] = {
