@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -91,10 +90,11 @@ def empty(couch: Couch) -> None:
 
 
 class Writer:
-    """Clients that write to every node all the time, each its own documents; what a node has taken is remembered."""
+    """Clients that write to every node all the time, each its own documents; what a node has taken is remembered.
+    `pause`: seconds between two writes of one."""
 
-    def __init__(self, nodes: Sequence[Couch], database: str) -> None:
-        self._nodes, self.database = nodes, database
+    def __init__(self, nodes: Sequence[Couch], database: str, pause: float = 0.05) -> None:
+        self._nodes, self.database, self._pause = nodes, database, pause
         self._over = threading.Event()
         self.acknowledged: set[str] = set()
         self._threads = [threading.Thread(target=self._write, args=(node,), daemon=True) for node in nodes]
@@ -112,7 +112,7 @@ class Writer:
 
     def _write(self, couch: Couch) -> None:
         number = 0
-        while not self._over.wait(0.05):
+        while not self._over.wait(self._pause):
             number += 1
             identity = f"{couch.name}-{number:05}"
             try:
@@ -135,8 +135,7 @@ def assert_nothing_lost(writer: Writer, nodes: Sequence[Couch], deadline: float 
     def lacking() -> dict[str, int]:
         return {node.name: len(writer.acknowledged - node.leaves(writer.database).keys()) for node in nodes}
 
-    last: dict[str, int] = {}
-    end = time.monotonic() + deadline
-    while (last := lacking()) and any(last.values()):
-        assert time.monotonic() < end, f"documents that are missing: {last}"
-        time.sleep(0.2)
+    def complete() -> bool:
+        return not any(lacking().values())
+
+    wait_until(complete, f"every acknowledged write is everywhere; missing now: {lacking()}", deadline)

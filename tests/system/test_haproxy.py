@@ -287,7 +287,7 @@ def test_without_an_agent_our_api_is_asked_and_keeps_nobody_out_when_it_is_away(
     start: Start, nodes: dict[str, EchoNode]
 ) -> None:
     api = EchoNode("api")
-    api.answers["/api/nodes/replica1/ready"] = (503, '{"ready":false}')
+    api.answers["/api/nodes/replica1/ready?max_age=600"] = (503, '{"ready":false}')
     try:
         proxy = start(api.port, file="ready-url.cfg")
         wait_state(proxy, "replica1", "DOWN", deadline=15)
