@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from worker.core.errors import DocumentsRefused, NotCaughtUp, NotEnoughNodes
 from worker.core.model import Route
@@ -26,6 +25,7 @@ from worker.ops.control import Control, Quiet
 from worker.ops.drift import same, sequences
 from worker.ops.look import LOOK_TIMEOUT, reason
 from worker.ops.parallel import each, pooled, values
+from worker.ops.rejoin_result import Rejoined, note_alone, note_refused, note_synced, note_verified
 from worker.ops.sync import sync
 from worker.ops.sync_result import SyncResult
 from worker.ops.verify import verify
@@ -33,7 +33,6 @@ from worker.ops.verify import verify
 AT_ONCE = 8  # databases
 TRIES = 3  # syncs of one database
 ROUNDS = 2  # of each: the second confirms what the first has carried
-MOST_TOLD = 100
 
 
 @dataclass(frozen=True)
@@ -53,40 +52,6 @@ class Means:
     away: Mapping[str, str] = field(default_factory=dict)
     hub: str | None = None
     synced: Callable[[str, SyncResult], None] = lambda database, result: None
-
-
-@dataclass
-class Rejoined:
-    """`databases`: that were looked at; `in_step`: of those, where nothing had happened since the last sync. `written`:
-    documents that arrived on the node. `left_alone`: databases that no other node has. `refused`: database -> documents
-    that a node does not take, whoever sends them; they are told, and keep nobody out. `verified`: databases compared
-    leaf by leaf. `failed`: database -> why.
-    """
-
-    node: str
-    databases: int = 0
-    in_step: int = 0
-    written: int = 0
-    left_alone: int = 0
-    refused: dict[str, str] = field(default_factory=dict)
-    verified: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "node": self.node,
-            "databases": self.databases,
-            "in_step": self.in_step,
-            "documents_written": self.written,
-            "left_alone": self.left_alone,
-            "refused": dict(sorted(self.refused.items())[:MOST_TOLD]),
-            "verified": self.verified,
-            "failed": dict(sorted(self.failed.items())[:MOST_TOLD]),
-            "skipped": [{"node": node, "reason": why} for node, why in self.skipped.items()],
-            "seconds": round(self.seconds, 3),
-        }
 
 
 def rejoin(cluster: Cluster, node: str, means: Means, control: Control, *, emptied: bool) -> Rejoined:
@@ -196,21 +161,21 @@ class _Work:
     def bring_up(self, database: str) -> Callable[[Rejoined], None]:
         """Sync it, until what was there before has arrived. In a database that is written to all the time something
         always lags: that is left to what replicates it by itself."""
-        if not self._owners(database):
-            return _note_alone
+        if not self._owners(database) or not self._has_source(database):
+            return note_alone
         written, why = 0, ""
         for _ in range(TRIES):
             noted = sequences(self._cluster, database, self._means.away)[0]
             try:
                 result = self._sync(database)
             except DocumentsRefused as error:
-                return partial(_note_refused, database=database, words=error.detail)
+                return partial(note_refused, database=database, words=error.detail)
             written += sum(pull.docs_written for pull in result.pulls if pull.target == self._node)
             why = self._incomplete(database, result) or _behind(self._cluster, database, result, noted)
             if not why:
                 if result.caught_up:
                     self._means.synced(database, result)
-                return partial(_note, written=written)
+                return partial(note_synced, written=written)
         raise NotCaughtUp(why, node=self._node, database=database)
 
     def compare(self, database: str) -> Callable[[Rejoined], None] | None:
@@ -236,9 +201,9 @@ class _Work:
         if result.documents.get(other) and not result.documents.get(self._node):
             raise NotCaughtUp("it takes none of the documents", **told)
         if not result.differing:
-            return _note_verified
+            return note_verified
         words = f"{result.differing} documents that a node refuses"
-        return partial(_note_refused, database=database, words=words)
+        return partial(note_refused, database=database, words=words)
 
     def _sync(self, database: str) -> SyncResult:
         means = self._means
@@ -265,6 +230,10 @@ class _Work:
     def _owners(self, database: str) -> list[str]:
         """The other nodes that have it."""
         return [name for name, databases in self._found.items() if name != self._node and database in databases]
+
+    def _has_source(self, database: str) -> bool:
+        """One that goes one way, from a primary that is away, can be had from nobody: that keeps the node not out."""
+        return self._means.route_of(database).gathers or self._cluster.names[0] in self._found
 
     def _incomplete(self, database: str, result: SyncResult) -> str:
         """Which node that has it took no part, though it is not away; nothing where all did."""
@@ -293,19 +262,3 @@ def _passed(source: Database, confirmed: str, noted: str) -> bool:
     after `noted` is counted first: a write in between makes the other figure greater, which errs on the safe side."""
     after = source.changes_after(noted)
     return source.changes_after(confirmed) <= after
-
-
-def _note(done: Rejoined, written: int) -> None:
-    done.written += written
-
-
-def _note_alone(done: Rejoined) -> None:
-    done.left_alone += 1
-
-
-def _note_refused(done: Rejoined, database: str, words: str) -> None:
-    done.refused[database] = words
-
-
-def _note_verified(done: Rejoined) -> None:
-    done.verified += 1

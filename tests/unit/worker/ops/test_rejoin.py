@@ -13,7 +13,8 @@ from worker.core.errors import Cancelled, NotCaughtUp, NotEnoughNodes, Unreachab
 from worker.core.model import Link, Route
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
-from worker.ops.rejoin import Means, Rejoined, rejoin
+from worker.ops.rejoin import Means, rejoin
+from worker.ops.rejoin_result import Rejoined
 from worker.ops.sync_result import SyncResult
 from worker.ops.verify_result import VerifyResult
 
@@ -198,6 +199,14 @@ def test_nodes_that_are_away_are_not_asked(filled: tuple[FakeCouch, Cluster]) ->
     assert [request for request in couch.requests if request.node == "c"] == []
     assert done.skipped == {"c": "down since noon"}
     assert done.failed == {}
+
+
+def test_what_comes_only_from_a_primary_that_is_away_keeps_it_not_out(filled: tuple[FakeCouch, Cluster]) -> None:
+    _, cluster = filled
+
+    done = run(cluster, away={"a": "down"}, route_of=lambda database: Route(gathers=database != "pdfs"))
+
+    assert (done.left_alone, done.failed) == (1, {})
 
 
 def test_with_nobody_else_there_it_waits(filled: tuple[FakeCouch, Cluster]) -> None:
