@@ -13,8 +13,9 @@ CANDIDATES := $(shell command -v redis-server >/dev/null 2>&1 \
 	&& echo python3.13 python3.12 python3.11 python3 || echo python3.12 python3.11 python3 python3.13)
 COUCHDB := $(or $(COUCHDB_BIN),$(shell command -v couchdb 2>/dev/null || ls /opt/couchdb/bin/couchdb 2>/dev/null))
 
-# Nodes that are given are one set: two control planes over it would take each other's links away
-SIDE_BY_SIDE := $(if $(COUCHDB_TEST_URLS),,-n 2 --dist loadfile)
+# Two files of tests at a time, in their order: the many short ones at the end fill both. But nodes that are given are one
+# set, and two control planes over it would take each other's links away
+SIDE_BY_SIDE := $(if $(COUCHDB_TEST_URLS),,-n 2 --dist loadfile --no-loadscope-reorder)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup standin dev demo run test check haproxy haproxy-check haproxy-nodes clean

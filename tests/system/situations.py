@@ -90,11 +90,10 @@ def empty(couch: Couch) -> None:
 
 
 class Writer:
-    """Clients that write to every node all the time, each its own documents; what a node has taken is remembered.
-    `pause`: seconds between two writes of one."""
+    """Clients that write to every node all the time, each its own documents; what a node has taken is remembered."""
 
-    def __init__(self, nodes: Sequence[Couch], database: str, pause: float = 0.05) -> None:
-        self._nodes, self.database, self._pause = nodes, database, pause
+    def __init__(self, nodes: Sequence[Couch], database: str) -> None:
+        self._nodes, self.database = nodes, database
         self._over = threading.Event()
         self.acknowledged: set[str] = set()
         self._threads = [threading.Thread(target=self._write, args=(node,), daemon=True) for node in nodes]
@@ -112,7 +111,7 @@ class Writer:
 
     def _write(self, couch: Couch) -> None:
         number = 0
-        while not self._over.wait(self._pause):
+        while not self._over.wait(0.05):
             number += 1
             identity = f"{couch.name}-{number:05}"
             try:

@@ -64,7 +64,7 @@ def test_one_planted_difference_among_many_documents_is_found_and_repaired(
     assert (repaired["equal"], repaired["differing"]["count"]) == (True, 0)
     assert repaired["repaired"] == {"count": 1, "ids": ["doc-004321"], "truncated": False}
     assert verified(api, database=database)["equal"] is True
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60, "seconds, on whatever machine"
     assert nodes[0].leaves(database) == nodes[1].leaves(database) == nodes[2].leaves(database)
 
 
