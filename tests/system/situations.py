@@ -111,7 +111,7 @@ class Writer:
 
     def _write(self, couch: Couch) -> None:
         number = 0
-        while not self._over.wait(0.05):
+        while not self._over.wait(0.25):
             number += 1
             identity = f"{couch.name}-{number:05}"
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,10 @@ def workers_page(url: str, worker: str) -> str | None:
 
 def listening(process: Process) -> set[str]:
     """Addresses on which the process listens."""
-    links = [item.readlink().name for item in Path(f"/proc/{process.pid}/fd").iterdir() if item.is_symlink()]
+    links = []
+    for item in Path(f"/proc/{process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            links.append(item.readlink().name)
     sockets = {link.removeprefix("socket:[").rstrip("]") for link in links if link.startswith("socket:[")}
     found = set()
     for table in ("tcp", "tcp6"):

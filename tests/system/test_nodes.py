@@ -138,7 +138,7 @@ def test_with_one_node_left_a_job_is_tried_again_and_then_fails_clearly(
     mortals[2].kill()
     job_id = api.start_sync(database)
     wait_until(lambda: own.logged("job will be tried again", job_id=job_id), "the first try has failed")
-    assert api.job(job_id)["state"] == "queued"
+    wait_until(lambda: api.job(job_id)["state"] == "queued", "it waits for its next try")
 
     job = api.wait_state(job_id, "failed")
 
