@@ -20,10 +20,9 @@ from api.schemas import (
     ReadyQuery,
     ReadyShort,
     RejoinRequest,
-    SubmittedJobBody,
 )
 from api.status import Status
-from api.submitting import submit
+from api.submitting import JOB_ANSWERS, JOB_HEADERS, submit
 from tasks.rejoining import rejoin_request
 from worker.core.health import NodeState
 
@@ -97,10 +96,13 @@ def ready(name: str) -> Response:
 @operation(
     Operation(
         "Bring a node up to date with all others, and let it in again.",
-        {202: Answer("The job.", SubmittedJobBody, ("Location", "Retry-After", "Preference-Applied")),
-         200: Answer("The job has ended in time.", SubmittedJobBody, ("Preference-Applied",))},
-        (404, 409, 503), body=RejoinRequest, headers=("Idempotency-Key", "Prefer"), path=_PATH)
-)  # fmt: skip
+        JOB_ANSWERS,
+        (404, 409, 503),
+        body=RejoinRequest,
+        headers=JOB_HEADERS,
+        path=_PATH,
+    )
+)
 def rejoin(name: str) -> Response:
     asked = reading.optional_body(RejoinRequest)
     _require(name)

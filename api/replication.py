@@ -19,12 +19,11 @@ from api.schemas import (
     ReplicationStatus,
     SetupRequest,
     StatusQuery,
-    SubmittedJobBody,
     SyncRequest,
     VerifyRequest,
 )
 from api.status import Status
-from api.submitting import submit
+from api.submitting import JOB_ANSWERS, JOB_HEADERS, submit
 from tasks.jobs import Kind, Request
 from tasks.rules import rules_of
 from tasks.submit import UnknownDatabase
@@ -32,17 +31,11 @@ from worker.core.names import nearest
 
 blueprint = Blueprint("replication", __name__, url_prefix="/api/replication")
 
-_JOB_ANSWERS = {
-    200: Answer("The job has ended in time, in whatever way.", SubmittedJobBody, ("Preference-Applied",)),
-    202: Answer("The job is queued.", SubmittedJobBody, ("Location", "Retry-After", "Preference-Applied")),
-}
-_JOB_HEADERS = ("Idempotency-Key", "Prefer")
-
 
 @blueprint.post("/sync")
 @operation(
-    Operation("Bring one database to the same content on all healthy nodes.", _JOB_ANSWERS, (404, 409, 503),
-              body=SyncRequest, headers=_JOB_HEADERS)
+    Operation("Bring one database to the same content on all healthy nodes.", JOB_ANSWERS, (404, 409, 503),
+              body=SyncRequest, headers=JOB_HEADERS)
 )  # fmt: skip
 def sync() -> Response:
     asked = reading.body(SyncRequest)
@@ -52,8 +45,8 @@ def sync() -> Response:
 
 @blueprint.post("/setup")
 @operation(
-    Operation("Make databases and their links on all nodes.", _JOB_ANSWERS, (409, 503),
-              body=SetupRequest, headers=_JOB_HEADERS)
+    Operation("Make databases and their links on all nodes.", JOB_ANSWERS, (409, 503),
+              body=SetupRequest, headers=JOB_HEADERS)
 )  # fmt: skip
 def setup() -> Response:
     asked = reading.body(SetupRequest)
@@ -87,7 +80,7 @@ def _refuse_unselected(databases: list[str]) -> None:
 @blueprint.post("/verify")
 @operation(
     Operation("Compare one database on all nodes, document by document; repair what differs where asked.",
-              _JOB_ANSWERS, (404, 409, 503), body=VerifyRequest, headers=_JOB_HEADERS)
+              JOB_ANSWERS, (404, 409, 503), body=VerifyRequest, headers=JOB_HEADERS)
 )  # fmt: skip
 def verify() -> Response:
     asked = reading.body(VerifyRequest)

@@ -10,9 +10,16 @@ from flask import Response, request
 from api import auth, reading
 from api.answers import SOON, answer
 from api.context import context
+from api.openapi import Answer
 from api.schemas import SubmittedJobBody
 from tasks.jobs import Job, Request
 from tasks.redis import StoreUnavailable
+
+JOB_ANSWERS = {
+    200: Answer("The job has ended in time, in whatever way.", SubmittedJobBody, ("Preference-Applied",)),
+    202: Answer("The job is queued.", SubmittedJobBody, ("Location", "Retry-After", "Preference-Applied")),
+}
+JOB_HEADERS = ("Idempotency-Key", "Prefer")
 
 
 def submit(asked: Request, wait: bool, *, only_known: bool = False) -> Response:

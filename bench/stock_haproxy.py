@@ -13,14 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from embedded.folders import private
-from embedded.haproxy import MISSING, find_haproxy, servers
+from embedded.haproxy import MISSING, find_haproxy, servers, start
 from embedded.ports import LOOPBACK, any_free
 from embedded.process import Command, Process, StartError
-from embedded.waiting import wait_until
 
 STATISTICS = "/_haproxy_stats"
 BACKEND = "nodes"
-START_SECONDS = 10.0
 CALL_SECONDS = 5.0
 CONFIGURATION = """\
 global
@@ -69,13 +67,7 @@ class StockHaproxy:
         self.process = Process(Command("stock haproxy", [str(program), "-db", "-f", str(configuration)]), self.log)
 
     def start(self) -> None:
-        """Returns when it serves. Raises StartError, with the end of its log."""
-        self.process.start()
-        if not wait_until(lambda: self.process.poll() is not None or self._answers(), START_SECONDS):
-            self.stop()
-            raise self.process.failed(f"did not answer within {START_SECONDS:g} s")
-        if self.process.poll() is not None:
-            raise self.process.failed("ended at once")
+        start(self.process, self._answers)
 
     def stop(self) -> None:
         self.process.kill()

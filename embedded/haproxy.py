@@ -15,7 +15,7 @@ import re
 import shutil
 import sys
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from config.haproxy import written
@@ -58,6 +58,16 @@ def servers(statistics: str, backend: str) -> list[dict[str, str]]:
     return [row for row in rows if row["pxname"] == backend and row["svname"] not in {"BACKEND", "FRONTEND"}]
 
 
+def start(process: Process, serves: Callable[[], bool]) -> None:
+    """Returns when it serves. Raises StartError, with the end of its log."""
+    process.start()
+    if not wait_until(lambda: process.poll() is not None or serves(), START_SECONDS):
+        process.kill()
+        raise process.failed(f"did not answer within {START_SECONDS:g} s")
+    if process.poll() is not None:
+        raise process.failed("ended at once")
+
+
 class EmbeddedHaproxy:
     """One HAProxy with its files in `folder`. `nodes`: name -> loopback port. `helper_port`: of the agent, or of the
     API where the file asks that. `other`: text of the file -> what to have there, for limits that no test can reach."""
@@ -91,13 +101,7 @@ class EmbeddedHaproxy:
         return self._ports["5983"]
 
     def start(self) -> None:
-        """Returns when it serves. Raises StartError, with the end of its log."""
-        self.process.start()
-        if not wait_until(lambda: self.process.poll() is not None or self._alive(), START_SECONDS):
-            self.stop()
-            raise self.process.failed(f"did not answer within {START_SECONDS:g} s")
-        if self.process.poll() is not None:
-            raise self.process.failed("ended at once")
+        start(self.process, self._alive)
 
     def stop(self) -> None:
         self.process.kill()

@@ -75,7 +75,8 @@ def look_once(parts: Parts, cluster: Cluster, names: Collection[str] | None = No
     known, unread = judging.register_of(parts, cluster, looks)
     verdicts, register = judging.judged(parts, looks, remembered, known, now)
     nodes = {**before, **{name: _node(cluster, verdicts[name], node, now) for name, node in seen.items()}}
-    state = _cluster(nodes, (parts.replication.links_summary() or {}).get("broken", 0)).value
+    links = parts.replication.links_summary()
+    state = _cluster(nodes, (links or {}).get("broken", 0)).value
     record = {
         "observed_at": now if names is None else earlier.get("observed_at", now),
         "cluster": state,
@@ -85,7 +86,7 @@ def look_once(parts: Parts, cluster: Cluster, names: Collection[str] | None = No
     # told before it is kept: where Redis goes away in between, it is told twice and not never
     _tell(parts, earlier, remembered, verdicts, state)
     parts.seen.save_sweep(record, databases)
-    _stand(parts, record, cluster)
+    _stand(parts, record, cluster, links)
     judging.spread(parts, cluster, register, looks, unread)
     if databases is not None and all(node.databases is not None for node in seen.values()):
         _forget(parts, databases)
@@ -109,9 +110,10 @@ def _in_doubt(verdict: Verdict) -> bool:
     return verdict.state is NodeState.SUSPECT or (verdict.down and verdict.successes > 0)
 
 
-def _stand(parts: Parts, record: Mapping[str, Any], cluster: Cluster) -> None:
-    """Where clients may go, and who acts as the primary: from all that is known of all nodes."""
-    summary, found = parts.replication.links_summary(), parts.seen.last_pass()
+def _stand(parts: Parts, record: Record, cluster: Cluster, summary: Record | None) -> None:
+    """Where clients may go, and who acts as the primary: from all that is known of all nodes. `summary`: of
+    the links between them."""
+    found = parts.seen.last_pass()
     nodes = {node["name"]: node for node in record["nodes"]}
     whole = [name for name, node in nodes.items() if NodeState(node["state"]) in WHOLE]
     lags = lags_behind(cluster.names, whole, summary, found, around=parts.settings.replication_topology == "mesh")

@@ -7,7 +7,6 @@ from typing import Any
 
 from worker.core.lag import added
 
-Lags = Mapping[str, int | None]
 Known = Mapping[str, Any] | None
 
 

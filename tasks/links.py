@@ -37,9 +37,8 @@ def run_links(parts: Parts, cluster: Cluster) -> None:
         return
     up = {name: name in answering for name in cluster.names}
     earlier = {link: status for links in parts.replication.all_links().values() for link, status in map(_read, links)}
-    timeout = min(
-        LOOK_TIMEOUT, parts.settings.couchdb_timeout
-    )  # one that has just hung must not keep the others waiting
+    # one that has just hung must not keep the others waiting
+    timeout = min(LOOK_TIMEOUT, parts.settings.couchdb_timeout)
     looks = look_at_links(cluster, answering, earlier, timeout, parts.rules.selector_of)
     now = time.time()
     stall = parts.settings.replication_stall_seconds
@@ -101,7 +100,7 @@ def _plan_kicks(
     parts.replication.save_kicks(kicks, forgiven(keyed, history, now))
     if chosen:
         log.warning("links will be started anew", links=chosen[:20], count=len(chosen))
-        parts.replication.save_wanted_kicks(sorted({*chosen, *parts.replication.wanted_kicks()}))
+        parts.replication.want_kicks(chosen)
         parts.publisher.soon("reconcile")
 
 

@@ -110,7 +110,7 @@ def _want_kicks(parts: Parts, cluster: Cluster, node: str, gone: Collection[str]
     asked = [name for name in cluster.names if name not in gone]
     kicks = stuck(cluster, asked, node, parts.settings.health_timeout)
     if kicks:
-        parts.replication.save_wanted_kicks(sorted({*kicks, *parts.replication.wanted_kicks()}))
+        parts.replication.want_kicks(kicks)
     return bool(kicks)
 
 

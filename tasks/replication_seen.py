@@ -93,6 +93,10 @@ class ReplicationSeen:
         """Links that the next reconcile is to start anew."""
         self._save("wanted-kicks", {"documents": documents})
 
+    def want_kicks(self, documents: Iterable[str]) -> None:
+        """These too, besides those that wait for it already."""
+        self.save_wanted_kicks(sorted({*documents, *self.wanted_kicks()}))
+
     def wanted_kicks(self) -> list[str]:
         return list((self._load("wanted-kicks") or {}).get("documents", []))
 

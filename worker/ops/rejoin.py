@@ -165,13 +165,11 @@ class _Work:
             return note_alone
         written, why = 0, ""
         for _ in range(TRIES):
-            noted = sequences(self._cluster, database, self._means.away)[0]
             try:
-                result = self._sync(database)
+                result, why = self._sync(database)
             except DocumentsRefused as error:
                 return partial(note_refused, database=database, words=error.detail)
             written += sum(pull.docs_written for pull in result.pulls if pull.target == self._node)
-            why = self._incomplete(database, result) or _behind(self._cluster, database, result, noted)
             if not why:
                 if result.caught_up:
                     self._means.synced(database, result)
@@ -205,9 +203,11 @@ class _Work:
         words = f"{result.differing} documents that a node refuses"
         return partial(note_refused, database=database, words=words)
 
-    def _sync(self, database: str) -> SyncResult:
+    def _sync(self, database: str) -> tuple[SyncResult, str]:
+        """The result, and what of that which was there before has not arrived; nothing where all has."""
         means = self._means
-        return sync(
+        noted = sequences(self._cluster, database, means.away)[0]
+        result = sync(
             self._cluster,
             database,
             self._control,
@@ -217,15 +217,14 @@ class _Work:
             hub=means.hub,
             rounds=ROUNDS,
         )
+        return result, self._incomplete(database, result) or _behind(self._cluster, database, result, noted)
 
     def _settled(self, database: str) -> bool:
         """Carry what is there now: not only what replicates by itself is to be waited for."""
-        noted = sequences(self._cluster, database, self._means.away)[0]
         try:
-            result = self._sync(database)
+            return not self._sync(database)[1]
         except DocumentsRefused:
             return True
-        return not (self._incomplete(database, result) or _behind(self._cluster, database, result, noted))
 
     def _owners(self, database: str) -> list[str]:
         """The other nodes that have it."""

@@ -12,9 +12,8 @@ MOST_TOLD = 100  # databases
 class Rejoined:
     """`databases`: that were looked at; `in_step`: of those, where nothing had happened since the last sync. `written`:
     documents that arrived on the node. `left_alone`: databases that no other node has, or that come only from a primary
-    which is away. `refused`: database -> documents
-    that a node does not take, whoever sends them; they are told, and keep nobody out. `verified`: databases compared
-    leaf by leaf. `failed`: database -> why.
+    which is away. `refused`: database -> documents that a node does not take, whoever sends them; they are told, and
+    keep nobody out. `verified`: databases compared leaf by leaf. `failed`: database -> why.
     """
 
     node: str
