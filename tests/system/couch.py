@@ -138,6 +138,13 @@ class Couch:
         rows = self.call("GET", "_replicator/_all_docs", include_docs="true")["rows"]
         return {row["id"]: row["doc"] for row in rows if row["id"].rpartition(":")[2] == database}
 
+    def links_told(self, database: str) -> list[dict[str, Any]]:
+        """What its scheduler says of them; nothing where it has none."""
+        if not self.schedules:
+            return []
+        rows = self.call("GET", "/_scheduler/docs/_replicator", limit=1000)["docs"]
+        return [row for row in rows if database in str(row["source"]) or database in str(row["doc_id"])]
+
     def pulls(self, database: str) -> list[dict[str, Any]]:
         """The one-shot replications of the database that this server's scheduler knows of."""
         jobs = self.call("GET", "_scheduler/jobs", limit=1000)["jobs"]

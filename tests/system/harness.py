@@ -57,8 +57,11 @@ _NOISE = re.compile(
 Value = TypeVar("Value")
 
 
-def wait_until(condition: Callable[[], Value], what: str, deadline: float = DEADLINE) -> Value:
-    """The first true value of `condition`; fails after `deadline` seconds and says `what` was waited for."""
+def wait_until(
+    condition: Callable[[], Value], what: str, deadline: float = DEADLINE, tell: Callable[[], object] | None = None
+) -> Value:
+    """The first true value of `condition`; fails after `deadline` seconds and says `what` was waited for, and what
+    `tell` has to say then."""
     end = time.monotonic() + deadline
     while True:
         trouble: Exception | None = None
@@ -70,7 +73,8 @@ def wait_until(condition: Callable[[], Value], what: str, deadline: float = DEAD
         if value:
             return value  # type: ignore[no-any-return]
         if time.monotonic() >= end:
-            raise AssertionError(f"not within {deadline:g} s: {what} (last: {trouble or value!r})")
+            told = f"\n{tell()}" if tell else ""
+            raise AssertionError(f"not within {deadline:g} s: {what} (last: {trouble or value!r}){told}")
         time.sleep(EVERY)
 
 

@@ -40,11 +40,27 @@ def wait_states(system: System, deadline: float = PATIENCE, **wanted: str) -> No
         now = states(system)
         return all(now.get(name) == state for name, state in wanted.items())
 
-    wait_until(there, f"nodes are {wanted}, and not {states(system)}", deadline)
+    wait_until(there, f"nodes are {wanted}", deadline, lambda: story(system))
 
 
 def wait_healthy(system: System, deadline: float = PATIENCE) -> None:
-    wait_until(lambda: set(states(system).values()) == {"healthy"}, "all nodes are healthy", deadline)
+    healthy = {"healthy"}
+    wait_until(
+        lambda: set(states(system).values()) == healthy, "all nodes are healthy", deadline, lambda: story(system)
+    )
+
+
+def story(system: System) -> str:
+    """What there is to know about a node that is not what it should be."""
+    nodes = system.api.get("/api/nodes").json()["nodes"]
+    lines = [f"{node['name']} is {node['state']}: {node['reason']}" for node in nodes]
+    lines += [f"{event['at']} {event['type']} {event['detail']}" for event in events(system)[-30:]]
+    for node in nodes:
+        for job in rejoins(system, node["name"])[:3]:
+            lines.append(
+                f"{job['id']} of {node['name']}: {job['state']} {job['progress']} {job['result'] or job['error']}"
+            )
+    return "\n".join(lines)
 
 
 def primary(system: System) -> str | None:
@@ -57,9 +73,9 @@ def ready(system: System, name: str, query: str = "") -> tuple[int, dict[str, An
     return answer.status_code, answer.json()
 
 
-def events(system: System, kind: str, name: str | None = None) -> list[dict[str, Any]]:
+def events(system: System, kind: str | None = None, name: str | None = None) -> list[dict[str, Any]]:
     """Oldest first."""
-    wanted = f"/api/events?after=0-0&limit=200&type={kind}" + (f"&node={name}" if name else "")
+    wanted = "/api/events?after=0-0&limit=200" + (f"&type={kind}" if kind else "") + (f"&node={name}" if name else "")
     return list(system.api.get(wanted).json()["events"])
 
 
@@ -137,4 +153,8 @@ def assert_nothing_lost(writer: Writer, nodes: Sequence[Couch], deadline: float 
     def complete() -> bool:
         return not any(lacking().values())
 
-    wait_until(complete, f"every acknowledged write is everywhere; missing now: {lacking()}", deadline)
+    def tell() -> str:
+        links = [f"{node.name}: {node.links_told(writer.database)}" for node in nodes]
+        return "\n".join([f"missing: {lacking()}", *links])
+
+    wait_until(complete, "every acknowledged write is everywhere", deadline, tell)
