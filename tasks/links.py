@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -12,6 +12,8 @@ from tasks.wiring import Parts
 from worker.core.lag import (
     BROKEN,
     FIRST_KICK_AFTER,
+    JUST_BACK,
+    STALLED_WHEN_BACK,
     Ends,
     Kicks,
     LinkLook,
@@ -41,8 +43,10 @@ def run_links(parts: Parts, cluster: Cluster) -> None:
     timeout = min(LOOK_TIMEOUT, parts.settings.couchdb_timeout)
     looks = look_at_links(cluster, answering, earlier, timeout, parts.rules.selector_of)
     now = time.time()
-    stall = parts.settings.replication_stall_seconds
-    statuses = {link: judge(earlier.get(link), look, now, stall) for link, look in looks.items()}
+    back = _just_back(parts, now)
+    usual = parts.settings.replication_stall_seconds
+    stall = {link: min(usual, STALLED_WHEN_BACK) if back & {link.source, link.target} else usual for link in looks}
+    statuses = {link: judge(earlier.get(link), look, now, stall[link]) for link, look in looks.items()}
     ends = {name: End(name, server.node.peer_url, up.get(name)) for name, server in cluster.servers.items()}
     troubles = {
         link: _trouble(status, ends[link.source], ends[link.target], now, parts.settings.secrets)
@@ -50,7 +54,7 @@ def run_links(parts: Parts, cluster: Cluster) -> None:
         if link.source in ends and link.target in ends
     }
     _tell_changes(earlier, statuses)
-    _plan_kicks(parts, statuses, troubles, up, now)
+    _plan_kicks(parts, statuses, troubles, up, back, now)
     found: dict[str, list[dict[str, Any]]] = {}
     for link, status in sorted(statuses.items()):
         found.setdefault(link.database, []).append(_told(link, status, troubles.get(link), now))
@@ -62,6 +66,12 @@ def run_links(parts: Parts, cluster: Cluster) -> None:
     _tell_cuts(parts, before, cut, now)
     record = {**asdict(summary), "lag": lag, "broken": summary.broken, "cut": cut, "observed_at": now}
     parts.replication.save_links(found, record)
+
+
+def _just_back(parts: Parts, now: float) -> set[str]:
+    """The nodes that were brought up to date a moment ago, or are just being."""
+    noted = parts.seen.rejoins()
+    return {name for name, last in noted.items() if last["note"] is None and now - last["at"] < JUST_BACK}
 
 
 def _trouble(status: LinkStatus, source: End, target: End, now: float, secrets: Sequence[str]) -> Trouble | None:
@@ -82,6 +92,7 @@ def _plan_kicks(
     statuses: Mapping[Link, LinkStatus],
     troubles: Mapping[Link, Trouble | None],
     up: Mapping[str, bool],
+    back: Collection[str],
     now: float,
 ) -> None:
     """Which links the next reconcile is to start anew. Counted now: a kick that could not be done waits like one that
@@ -91,7 +102,9 @@ def _plan_kicks(
     ends: dict[str, Ends] = {}
     for document, link in by_document.items():
         found = troubles.get(link)
-        ends[document] = Ends(bool(up.get(link.source) and up.get(link.target)), found.kind if found else None)
+        both_up = bool(up.get(link.source) and up.get(link.target))
+        just_back = link.source in back or link.target in back
+        ends[document] = Ends(both_up, found.kind if found else None, just_back)
     history = {name: Kicks(int(kick["count"]), kick["at"]) for name, kick in parts.replication.kicks().items()}
     chosen = to_kick(keyed, ends, history, now)
     kicks = {

@@ -79,7 +79,7 @@ def test_a_killed_node_is_down_left_out_and_brought_back_without_a_lost_write(
         mortals[1].revive()
         wait_healthy(own)
     assert verdicts(own, "replica1") == ["suspect", "down", "recovering", "healthy"]
-    assert [event["data"]["to"] for event in events(own, "cluster.state")][-1] == "healthy"
+    wait_until(lambda: events(own, "cluster.state")[-1]["data"]["to"] == "healthy", "the cluster is told to be healthy")
     assert rejoins(own, "replica1")[0]["state"] == "succeeded"
     assert [event["node"] for event in events(own, "node.rejoined")] == ["replica1"]
     assert_nothing_lost(writer, mortals)

@@ -14,6 +14,10 @@ from enum import StrEnum
 FIRST_KICK_AFTER = 60.0  # seconds; CouchDB's own first retries come within 30
 KICK_PAUSE = 60.0  # seconds after the first kick; doubles
 LONGEST_PAUSE = 3_600.0
+# A node has just come back for so many seconds. Links to and from it may still hang on connections from before, which
+# CouchDB notices after 30 s, and then lets them wait for as long again: they get no such time
+JUST_BACK = 120.0
+STALLED_WHEN_BACK = 15.0  # seconds
 FORGIVEN_AFTER = 900.0  # seconds without trouble, after which earlier kicks are forgotten
 
 
@@ -73,10 +77,12 @@ class Kicks:
 
 @dataclass(frozen=True)
 class Ends:
-    """What the last sweep says of a link's two nodes, and the kind of its trouble (worker.core.remedies)."""
+    """What the last sweep says of a link's two nodes, the kind of its trouble (worker.core.remedies), and whether one
+    of the nodes has just come back."""
 
     healthy: bool
     trouble: str | None = None
+    just_back: bool = False
 
 
 def judge(earlier: LinkStatus | None, look: LinkLook, now: float, stall_seconds: float) -> LinkStatus:
@@ -122,14 +128,15 @@ def to_kick(
     statuses: Mapping[str, LinkStatus], ends: Mapping[str, Ends], history: Mapping[str, Kicks], now: float
 ) -> list[str]:
     """The links (by the ids of their documents) that are to be started anew: broken long enough, both nodes healthy,
-    the trouble not one that this cannot mend, and the last kick long enough ago (each pause twice the one before)."""
+    or at once where a node has just come back, the trouble not one that this cannot mend, and the last kick long enough
+    ago (each pause twice the one before)."""
     return [
         key
         for key, status in statuses.items()
         if status.state in BROKEN - {LinkState.FAILED}  # a failed one is rewritten by the plan
         and ends[key].healthy
         and ends[key].trouble not in HOPELESS
-        and (status.state is LinkState.STALLED or now - status.since >= FIRST_KICK_AFTER)
+        and (status.state is LinkState.STALLED or ends[key].just_back or now - status.since >= FIRST_KICK_AFTER)
         and now >= _not_before(history.get(key))
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests import builders
 from tests.builders import Listener
 from tests.fakes.couchdb import FakeCouch
 from tests.unit.tasks.world import PASSWORD, World, settings
-from worker.core.lag import FIRST_KICK_AFTER, LinkLook
+from worker.core.lag import FIRST_KICK_AFTER, STALLED_WHEN_BACK, LinkLook
 from worker.core.names import replication_document_id
 from worker.couch.cluster import Cluster
 
@@ -132,6 +133,25 @@ def test_a_link_that_was_seen_before_is_remembered_as_it_was_seen(
     assert second["last_moved_at"] is not None
     assert second["since"] == first["since"]
     assert set(second["look"]) == set(asdict(LinkLook(links.LinkState.RUNNING)))
+
+
+def test_links_of_a_node_that_has_just_come_back_are_called_stalled_sooner(
+    world: World, couch: FakeCouch, linked: Cluster
+) -> None:
+    for link, node in ((LINK, "b"), (replication_document_id("pdfs", "a", "c"), "c")):
+        couch[node].stop_link(link, "running")
+    write(couch, linked, 3)
+    look(world, linked)
+    world.seen.save_rejoin("b", {"debt": 1.0, "tries": 1, "at": time.time(), "note": None})
+    age(world, STALLED_WHEN_BACK)
+
+    found = look(world, linked)
+
+    assert {name: told["state"] for name, told in found.items() if name.startswith("a")} == {
+        "a -> b": "stalled",
+        "a -> c": "running",
+    }
+    assert LINK in world.replication.kicks()
 
 
 def test_a_link_that_has_something_to_carry_and_carries_nothing_is_stalled_and_degrades_the_cluster(

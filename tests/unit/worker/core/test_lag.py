@@ -125,16 +125,30 @@ def status(state: LinkState, since: float = NOW) -> LinkStatus:
 
 
 def kicked(
-    state: LinkState, after: float, *, healthy: bool = True, trouble: str | None = None, kicks: Kicks | None = None
+    state: LinkState,
+    after: float,
+    *,
+    healthy: bool = True,
+    trouble: str | None = None,
+    just_back: bool = False,
+    kicks: Kicks | None = None,
 ) -> bool:
     history = {KEY: kicks} if kicks else {}
-    return to_kick({KEY: status(state)}, {KEY: Ends(healthy, trouble)}, history, NOW + after) == [KEY]
+    return to_kick({KEY: status(state)}, {KEY: Ends(healthy, trouble, just_back)}, history, NOW + after) == [KEY]
 
 
 @pytest.mark.parametrize("state", [LinkState.CRASHING, LinkState.ERROR])
 def test_a_broken_link_is_first_left_to_couchdbs_own_retries(state: LinkState) -> None:
     assert not kicked(state, FIRST_KICK_AFTER - 1)
     assert kicked(state, FIRST_KICK_AFTER)
+
+
+def test_a_link_of_a_node_that_has_just_come_back_is_started_anew_at_once_but_once() -> None:
+    """It used a connection from before; CouchDB would let it wait for half a minute, with what was written since."""
+    assert kicked(LinkState.CRASHING, 0, just_back=True)
+    assert not kicked(LinkState.CRASHING, 0, just_back=True, healthy=False)
+    assert not kicked(LinkState.CRASHING, 0, just_back=True, trouble="unauthorized")
+    assert not kicked(LinkState.CRASHING, KICK_PAUSE - 1, just_back=True, kicks=Kicks(1, NOW))
 
 
 def test_a_stalled_link_has_waited_long_enough() -> None:
