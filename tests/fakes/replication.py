@@ -30,7 +30,7 @@ Said = tuple[int, Any]  # status and body of an answer
 
 @dataclass
 class Job:
-    """A running one-shot replication. Callers wait for `done`; a cancelled one never is."""
+    """A running one-shot replication. Its `callers`, so many so far, wait for `done`; a cancelled one never is."""
 
     id: str
     source: str
@@ -38,6 +38,7 @@ class Job:
     done: threading.Event = field(default_factory=threading.Event)
     said: Said = (500, {})
     cancelled: bool = False
+    callers: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class Replications:
                 ends = (f"{_url(body[side])}/" for side in ("source", "target"))
                 job = node.jobs[identity] = Job(identity, *ends)
                 threading.Thread(target=self._run, args=(node, identity, job, body), daemon=True).start()
+            job.callers += 1
         if not job.done.wait(self._couch.patience if node.held else 10.0):
             raise TimedOut("connected, but no answer within the time-out")
         return job.said

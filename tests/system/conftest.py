@@ -3,6 +3,8 @@
 COUCHDB_TEST_URLS (comma-separated, with credentials) names the nodes to work on; without it the tests start
 three of their own. Tests that stop a node always start it themselves: a real CouchDB where COUCHDB_BIN names
 one, else a stand-in. Databases have random names and are deleted afterwards, replication documents too.
+
+What all tests here share ends with the last of them: systems that sweep and sync all the time would slow down the rest.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ def own_nodes(folder: Path) -> list[Couch]:
     return [Couch(node.name, node.url, admin.user, admin.password, node) for node in made]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Couch]]:
     """Three nodes that no test stops."""
     urls = [url for url in os.environ.get("COUCHDB_TEST_URLS", "").split(",") if url]
@@ -71,7 +73,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Couch]]:
     _stop(made)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _mortals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Couch]]:
     made = own_nodes(tmp_path_factory.mktemp("mortal-nodes"))
     yield made
@@ -93,7 +95,7 @@ def _stop(made: list[Couch]) -> None:
         node.embedded.process.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fresh(nodes: list[Couch]) -> Iterator[Fresh]:
     """Names for databases that nobody has; `on` makes them there.
 
@@ -112,7 +114,7 @@ def fresh(nodes: list[Couch]) -> Iterator[Fresh]:
     drop_everywhere([node for node in nodes if node.embedded is None], names)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def system(nodes: list[Couch], tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """All processes over the nodes, for tests that break nothing."""
     settings = {

@@ -235,6 +235,7 @@ def held_back(proxy: EmbeddedHaproxy, ours: System) -> None:
     say(ours, replica1=("recovering", "down"), replica2=("maintenance", "drain"))
     wait_until(lambda: proxy.states()["replica1"] == "DOWN (agent)", "replica1 is held back")
     wait_until(lambda: proxy.states("last-resort")["replica2"].startswith("DRAIN"), "replica2 is taken out")
+    wait_until(lambda: proxy.states()["replica2"].startswith("DRAIN"), "the agent was asked for it there as well")
     assert set(homes(proxy, ours).values()) == {"primary"}
 
 

@@ -65,14 +65,19 @@ def test_who_goes_on_joins_what_still_runs(held: tuple[FakeCouch, Cluster]) -> N
     couch, cluster = held
     with pytest.raises(HandedBack):
         pulls.run(cluster, [AB, AC], "scatter", stop_when_all_run(couch, HandedBack()))
-    first = couch["b"].jobs.copy()
-    joined = Listener(lambda listener: couch["b"].let_pulls_go() or couch["c"].let_pulls_go())  # type: ignore[func-returns-value]
+    first = [job for name in ("b", "c") for job in couch[name].jobs.values()]
+    earlier = [job.callers for job in first]
 
-    outcomes = pulls.run(cluster, [AB, AC], "scatter", joined)
+    def let_go_when_joined(listener: Listener) -> None:
+        if all(job.callers > before for job, before in zip(first, earlier, strict=True)):
+            couch["b"].let_pulls_go()
+            couch["c"].let_pulls_go()
+
+    outcomes = pulls.run(cluster, [AB, AC], "scatter", Listener(let_go_when_joined))
 
     assert set(outcomes.done) == {AB, AC}
     assert outcomes.done[AB].stats.docs_written == 5
-    assert first.popitem()[1].done.is_set()
+    assert all(job.done.is_set() for job in first)
 
 
 def test_what_an_earlier_attempt_left_running_can_be_cancelled(held: tuple[FakeCouch, Cluster]) -> None:
