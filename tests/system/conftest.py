@@ -119,7 +119,7 @@ def system(nodes: list[Couch], tmp_path_factory: pytest.TempPathFactory) -> Iter
     """All processes over the nodes, for tests that break nothing."""
     settings = {
         "CONTINUOUS_REPLICATION": "true",
-        "REPLICATION_RETRY_SECONDS": "1",
+        "REPLICATION_RETRY_SECONDS": "2",
         "REPLICATION_INCLUDE": f"{AUTO}*",
         "JOB_LEASE_SECONDS": "15",
     }

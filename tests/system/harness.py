@@ -38,11 +38,11 @@ from tests.system.proxy import Proxy
 from worker.core.agent import ALIVE, READY
 
 DEADLINE = 30.0  # seconds; generous, because the machine may be busy: what is promised faster is asserted faster
-EVERY = 0.05
+EVERY = 0.1
 PLANNERS = {"control", "watcher"}  # the processes that make up what is to be done
 ENDED = {"succeeded", "failed", "cancelled"}
 QUICK = {
-    "HEALTH_INTERVAL": "1",
+    "HEALTH_INTERVAL": "2",
     "HEALTH_TIMEOUT": "2",
     "JOB_LEASE_SECONDS": "3",
     # no periodic pass: on nodes that tests share it would sync what other tests are working on

@@ -15,7 +15,7 @@ from tests.system.harness import System, wait_until
 
 QUICKLY = {
     "CONTINUOUS_REPLICATION": "true",
-    "REPLICATION_RETRY_SECONDS": "1",
+    "REPLICATION_RETRY_SECONDS": "3",
     "HEALTH_INTERVAL": "1",
     "HEALTH_TIMEOUT": "2",
     "CANARY_SECONDS": "0",

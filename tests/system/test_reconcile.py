@@ -22,7 +22,7 @@ pytestmark = pytest.mark.system
 
 QUICKLY = {
     "CONTINUOUS_REPLICATION": "true",
-    "REPLICATION_RETRY_SECONDS": "1",
+    "REPLICATION_RETRY_SECONDS": "2",
     "CANARY_SECONDS": "0",
     "REPLICATION_STALL_SECONDS": "5",
 }

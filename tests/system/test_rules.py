@@ -20,7 +20,7 @@ from tests.system.harness import System, wait_until
 pytestmark = pytest.mark.system
 
 PREFIX = f"rul-{secrets.token_hex(4)}-"
-SETTINGS = {"CONTINUOUS_REPLICATION": "true", "REPLICATION_RETRY_SECONDS": "1", "CANARY_SECONDS": "0"}
+SETTINGS = {"CONTINUOUS_REPLICATION": "true", "REPLICATION_RETRY_SECONDS": "2", "CANARY_SECONDS": "0"}
 PROCESSES = ("worker", "control", "beat", "watcher", "api")
 
 

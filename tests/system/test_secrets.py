@@ -45,7 +45,7 @@ def marked(mortals: list[Couch], tmp_path: Path) -> Iterator[System]:
         "REPLICATION_USER": admin.user,
         "REPLICATION_PASSWORD": admin.password,
         "CONTINUOUS_REPLICATION": "true",
-        "REPLICATION_RETRY_SECONDS": "1",
+        "REPLICATION_RETRY_SECONDS": "2",
         "API_TOKENS": f"{TOKEN},another-{TOKEN}",
         "FLOWER_BASIC_AUTH": f"flower:{FLOWER_PASSWORD}",
         "FLOWER_PORT": str(any_free()),
