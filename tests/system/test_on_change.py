@@ -124,6 +124,6 @@ def test_nothing_changes_nothing_is_synced(system: System, names: list[str]) -> 
         passed = store.get("nbr:seen:pass")
         for _ in range(2):
             passed = wait_until(
-                lambda was=passed: now if (now := store.get("nbr:seen:pass")) != was else None, "a pass"
+                lambda was=passed: now if (now := store.get("nbr:seen:pass")) != was else None, "a pass", PATIENCE
             )
         assert store.hgetall("nbr:seen:synced") == before

@@ -18,6 +18,7 @@ LONGEST_PAUSE = 3_600.0
 # CouchDB notices after 30 s, and then lets them wait for as long again: they get no such time
 JUST_BACK = 120.0
 STALLED_WHEN_BACK = 15.0  # seconds
+KICK_PAUSE_WHEN_BACK = 5.0  # seconds; there may be several such connections, and each start anew can meet the next
 FORGIVEN_AFTER = 900.0  # seconds without trouble, after which earlier kicks are forgotten
 
 
@@ -137,14 +138,14 @@ def to_kick(
         and ends[key].healthy
         and ends[key].trouble not in HOPELESS
         and (status.state is LinkState.STALLED or ends[key].just_back or now - status.since >= FIRST_KICK_AFTER)
-        and now >= _not_before(history.get(key))
+        and now >= _not_before(history.get(key), KICK_PAUSE_WHEN_BACK if ends[key].just_back else KICK_PAUSE)
     ]
 
 
-def _not_before(kicks: Kicks | None) -> float:
+def _not_before(kicks: Kicks | None, first_pause: float) -> float:
     if kicks is None:
         return 0.0
-    return kicks.at + min(LONGEST_PAUSE, KICK_PAUSE * float(2 ** min(kicks.count - 1, 10)))
+    return kicks.at + min(LONGEST_PAUSE, first_pause * float(2 ** min(kicks.count - 1, 10)))
 
 
 def forgiven(statuses: Mapping[str, LinkStatus], history: Mapping[str, Kicks], now: float) -> list[str]:

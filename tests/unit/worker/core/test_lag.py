@@ -13,6 +13,7 @@ from worker.core.lag import (
     FORGIVEN_AFTER,
     HOPELESS,
     KICK_PAUSE,
+    KICK_PAUSE_WHEN_BACK,
     LONGEST_PAUSE,
     Ends,
     Kicks,
@@ -143,12 +144,14 @@ def test_a_broken_link_is_first_left_to_couchdbs_own_retries(state: LinkState) -
     assert kicked(state, FIRST_KICK_AFTER)
 
 
-def test_a_link_of_a_node_that_has_just_come_back_is_started_anew_at_once_but_once() -> None:
+def test_a_link_of_a_node_that_has_just_come_back_is_started_anew_at_once() -> None:
     """It used a connection from before; CouchDB would let it wait for half a minute, with what was written since."""
     assert kicked(LinkState.CRASHING, 0, just_back=True)
     assert not kicked(LinkState.CRASHING, 0, just_back=True, healthy=False)
     assert not kicked(LinkState.CRASHING, 0, just_back=True, trouble="unauthorized")
-    assert not kicked(LinkState.CRASHING, KICK_PAUSE - 1, just_back=True, kicks=Kicks(1, NOW))
+    for count, pause in ((1, KICK_PAUSE_WHEN_BACK), (3, 4 * KICK_PAUSE_WHEN_BACK)):
+        assert not kicked(LinkState.CRASHING, pause - 1, just_back=True, kicks=Kicks(count, NOW))
+        assert kicked(LinkState.CRASHING, pause, just_back=True, kicks=Kicks(count, NOW))
 
 
 def test_a_stalled_link_has_waited_long_enough() -> None:
