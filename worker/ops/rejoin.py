@@ -30,7 +30,7 @@ from worker.ops.sync import sync
 from worker.ops.sync_result import SyncResult
 from worker.ops.verify import verify
 
-AT_ONCE = 8  # databases
+AT_ONCE = 20  # databases: a sync mostly waits for CouchDB's replicator, and the node serves nobody meanwhile
 TRIES = 3  # syncs of one database
 ROUNDS = 2  # of each: the second confirms what the first has carried
 
