@@ -79,7 +79,8 @@ def register_of(parts: Parts, cluster: Cluster, looks: Mapping[str, Look]) -> tu
     of them count as known: those that answer a moment later would be taken for new ones.
     """
     known = parts.seen.register()
-    has = parts.seen.register_copies()
+    # where it is lost, who has a copy is not asked of Redis: a sweep under way may have noted that after the loss
+    has = parts.seen.register_copies() if known is not None else {}
     fresh = [name for name, look in looks.items() if look.ok and look.own and name not in has]
     said = copies.read(cluster, fresh, parts.settings.health_timeout)
     unread = set(fresh) - said.keys()

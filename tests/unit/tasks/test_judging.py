@@ -193,6 +193,17 @@ def test_what_is_owed_and_who_was_taken_out_outlives_redis(world: World, couch: 
     assert state(world, "c") == "maintenance"
 
 
+def test_redis_lost_in_the_middle_of_a_sweep_hides_no_copy(world: World, couch: FakeCouch, known: Cluster) -> None:
+    go_away_and_come_back(world, couch, known)
+    handed_out = world.seen.register_copies()
+    world.redis.flushall()
+    world.seen.save_register_copies(handed_out)  # the sweep that was under way notes whom it has told
+
+    sweeps(world, known, 2)
+
+    assert state(world) == "recovering"
+
+
 def test_an_emptied_node_is_found_although_redis_was_lost_too(world: World, couch: FakeCouch, known: Cluster) -> None:
     empty(couch, "b")
     world.redis.flushall()
