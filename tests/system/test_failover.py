@@ -46,9 +46,6 @@ def over_mortals(_mortals: list[Couch], tmp_path_factory: pytest.TempPathFactory
         made.start(*PROCESSES)
         yield made
     # their links lead through roads that are closed now: whoever sees them next would call the cluster degraded
-    for couch in _mortals:
-        if couch.is_dead():
-            couch.revive()
     left = set[str]().union(*(couch.databases() for couch in _mortals))
     drop_everywhere(_mortals, sorted(name for name in left if name.startswith(PREFIX)))
 

@@ -34,8 +34,6 @@ DATABASES = [f"proxied{number}-{secrets.token_hex(3)}" for number in range(24)]
 @pytest.fixture(scope="module")
 def filled(_mortals: list[Couch]) -> list[Couch]:
     for node in _mortals:
-        if node.is_dead():
-            node.revive()
         for name in DATABASES:
             node.create(name)
             node.put(name, {"_id": "who", "node": node.name})
