@@ -21,7 +21,7 @@ from worker.core import disk
 from worker.core.disk import Round
 from worker.core.health import ClusterState, Failure, Look, NodeState, Verdict
 from worker.core.health import cluster as cluster_state
-from worker.core.names import OWN_DATABASE
+from worker.core.names import is_own
 from worker.core.routing import Standing, Way, acting_primary, routes
 from worker.core.rules import USERS
 from worker.couch.cluster import Cluster
@@ -223,4 +223,4 @@ def _forget(parts: Parts, databases: Mapping[str, list[str]]) -> None:
     """What was noted of databases that no node has any more."""
     gone = parts.seen.synced_names() - databases.keys()
     # a sweep does not list system databases, nor ours
-    parts.seen.forget_syncs(name for name in gone if not name.startswith("_") and name != OWN_DATABASE)
+    parts.seen.forget_syncs(name for name in gone if not name.startswith("_") and not is_own(name))

@@ -25,7 +25,7 @@ from tasks.redis import StoreUnavailable
 from tasks.travels import on_change_filter
 from tasks.wiring import Parts
 from worker.core.errors import ReplicationError
-from worker.core.names import OWN_DATABASE
+from worker.core.names import is_own
 from worker.couch.cluster import Cluster
 from worker.couch.feed import Feed, Update
 from worker.couch.server import Server
@@ -120,7 +120,7 @@ class Watcher:
             return
 
     def _note(self, update: Update) -> None:
-        if update.kind != "updated" and update.database != OWN_DATABASE:
+        if update.kind != "updated" and not is_own(update.database):
             # made, or deleted: what should be has changed
             self._reconcile_at = self._reconcile_at or time.monotonic() + RECONCILE_AFTER
         if update.kind != "deleted":

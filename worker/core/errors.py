@@ -10,6 +10,8 @@
     │   │   └── DiskFull         it cannot write: no space, read-only, above its own limit
     │   ├── DeliveryFailed       a webhook receiver did not take an event, in whatever way
     │   ├── LockedOut            403 "temporarily locked": too many wrong passwords (CouchDB 3.4+, up to 300 s)
+    │   ├── StoreUnavailable     the backup store does not answer, or fails
+    │   │   └── StoreFull        it, or the folder for temporary files, has no space left
     │   ├── NotEnoughNodes       fewer than two nodes answer, so there is nothing to replicate between
     │   └── NotCaughtUp          databases of a node could not be brought up to date
     └── Permanent                repeating it changes nothing: a person has to act
@@ -25,6 +27,16 @@
         ├── MixedNodeKinds       CouchDB and stand-ins in one cluster
         ├── SameNodeTwice        two configured nodes are one server
         ├── OneNodeOnly          no second node is configured
+        ├── StoreRefused         the backup store refuses our credentials, or there is no such bucket
+        ├── ObjectMissing        an object of a backup is not in the store
+        ├── ObjectDamaged        an object of a backup is not what its checksum says, or makes no sense
+        ├── WrongKey             an object of a backup is sealed for another BACKUP_KEY
+        ├── BackupUnknown        there is no such backup, or this database is not in it
+        ├── BackupsOff           BACKUP_URL is not set
+        ├── BackupIncomplete     some databases could not be backed up; the others were
+        ├── DatabaseExists       a restore would touch a database that is there already
+        ├── RestoreRefused       a node did not take some of the documents of a restore
+        ├── DrillFailed          a backup does not give back what it says it holds
         ├── WebhookGone          410 from a webhook receiver: it wants no more events
         ├── WebhookUnknown       an event is for a receiver that the settings do not name any more
         └── DocumentsRefused     a target skipped documents, or lacks some that replication has confirmed
@@ -108,6 +120,14 @@ class LockedOut(Transient):
     slug = "locked-out"
 
 
+class StoreUnavailable(Transient):
+    slug = "backup-store-unavailable"
+
+
+class StoreFull(StoreUnavailable):
+    slug = "backup-store-full"
+
+
 class NotEnoughNodes(Transient):
     slug = "not-enough-nodes"
 
@@ -169,6 +189,46 @@ class SameNodeTwice(Permanent):
 
 class OneNodeOnly(Permanent):
     slug = "one-node-only"
+
+
+class StoreRefused(Permanent):
+    slug = "backup-store-refused"
+
+
+class ObjectMissing(Permanent):
+    slug = "backup-object-missing"
+
+
+class ObjectDamaged(Permanent):
+    slug = "backup-damaged"
+
+
+class WrongKey(Permanent):
+    slug = "backup-wrong-key"
+
+
+class BackupUnknown(Permanent):
+    slug = "backup-unknown"
+
+
+class BackupsOff(Permanent):
+    slug = "backups-off"
+
+
+class BackupIncomplete(Permanent):
+    slug = "backup-incomplete"
+
+
+class DatabaseExists(Permanent):
+    slug = "database-exists"
+
+
+class RestoreRefused(Permanent):
+    slug = "restore-refused"
+
+
+class DrillFailed(Permanent):
+    slug = "drill-failed"
 
 
 class WebhookGone(Permanent):

@@ -79,6 +79,9 @@ class DatabaseInfo:
     update_seq: str
     partitioned: bool = False
     shards: int | None = None  # None where the server has no shards
+    copies: int | None = None
+    purge_seq: str | None = None
+    instance_start_time: str | None = None
 
 
 @dataclass(frozen=True, order=True)

@@ -18,6 +18,8 @@ RULE = (
 )
 PATTERN = r"^[a-z][a-z0-9_$()+/-]{0,237}$"
 OWN_DATABASE = "notebook-replication"  # ours, on every node: the canary, ledgers, choices; never a user's
+# databases that a restore drill makes and drops: on one node, and never to be carried to another
+SCRATCH = f"{OWN_DATABASE}-scratch-"
 _DATABASE = re.compile(PATTERN)
 NODE_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 _NODE = re.compile(NODE_PATTERN)
@@ -32,6 +34,11 @@ def database_name_error(name: str) -> str | None:
     return None if _DATABASE.fullmatch(name) else RULE
 
 
+def is_own(name: str) -> bool:
+    """Whether the database is ours, and not a user's."""
+    return name == OWN_DATABASE or name.startswith(SCRATCH)
+
+
 def is_node_name(name: str) -> bool:
     return _NODE.fullmatch(name) is not None
 
@@ -43,7 +50,7 @@ def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
 
 def selected(name: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
     """Whether a user database is replicated: it matches a glob of `include` and none of `exclude`."""
-    if name.startswith("_") or name == OWN_DATABASE:
+    if name.startswith("_") or is_own(name):
         return False
     return any(fnmatch.fnmatchcase(name, glob) for glob in include) and not any(
         fnmatch.fnmatchcase(name, glob) for glob in exclude

@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from worker.core.names import OWN_DATABASE, selected
+from worker.core.names import is_own, selected
 from worker.core.topology import Topology
 
 USERS = "_users"
@@ -69,7 +69,7 @@ class Rules:
     default: Rule = field(default_factory=Rule)
 
     def of(self, database: str) -> Rule:
-        if database == OWN_DATABASE:  # ours: a rule for "*" is not meant for it
+        if is_own(database):  # ours: a rule for "*" is not meant for it
             return self.default
         return next((rule for rule in self.rules if rule.matches(database)), self.default)
 

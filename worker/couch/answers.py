@@ -43,8 +43,13 @@ _REPLICATOR: tuple[tuple[str, str, type[errors.ReplicationError]], ...] = (
 
 def parsed(answer: Answer) -> Any:
     """The JSON of a good answer; raises the error of a bad one."""
+    return _json(good(answer))
+
+
+def good(answer: Answer) -> Answer:
+    """The same, where it is good; raises the error of a bad one."""
     if 200 <= answer.status < 300:
-        return _json(answer)
+        return answer
     raise failure(answer)
 
 

@@ -18,8 +18,8 @@ from urllib.parse import quote, urlencode
 
 from worker.core.errors import BadRequest, ReplicationError, ServerFault, Unreachable
 from worker.core.model import Node
-from worker.couch.answers import failure, parsed
-from worker.couch.transport import Refusal, Timeouts, Transport
+from worker.couch.answers import failure, good, parsed
+from worker.couch.transport import Body, Refusal, Timeouts, Transport
 
 TRIES = 3
 FIRST_PAUSE = 0.1  # seconds
@@ -68,18 +68,22 @@ class CouchClient:
         *path: str,
         params: Mapping[str, Any] | None = None,
         json: Any = None,
-        body: bytes | None = None,
+        body: bytes | Body | None = None,
         content_type: str = "application/json",
         repeatable: bool = False,
         tries: int = TRIES,
         read_timeout: float | None = None,
         within: float | None = None,
+        most: int | None = None,
+        raw: bool = False,
     ) -> Any:
-        """The answer's JSON. `path` is given in segments, each encoded here, so that no name can leave its place.
+        """The answer's JSON; with `raw` its bytes.
+
+        `path` is given in segments, each encoded here, so that no name can leave its place.
 
         `params` values are sent as JSON where CouchDB wants JSON: pass strings for plain ones. `within`: seconds for
-        each try as a whole, however the answer trickles in.
-        Raises any of worker.core.errors, with the node's name in it.
+        each try as a whole, however the answer trickles in. `most`: bytes that the answer may have.
+        Raises any of worker.core.errors, with the node's name in it, and Oversize.
         """
         url = self._url(path, params)
         headers = dict(self._headers)
@@ -97,7 +101,8 @@ class CouchClient:
         while True:
             left -= 1
             try:
-                return parsed(self._transport.send(method, url, headers=headers, body=body, timeouts=timeouts))
+                answer = self._transport.send(method, url, headers=headers, body=body, timeouts=timeouts, most=most)
+                return good(answer).body if raw else parsed(answer)
             except ReplicationError as error:
                 error.node = self.node.name
                 if left <= 0 or not isinstance(error, Unreachable | ServerFault):
@@ -108,10 +113,24 @@ class CouchClient:
     def lines(self, *path: str, params: Mapping[str, Any], read_timeout: float) -> Iterator[bytes]:
         """The lines of an endless answer, heartbeats (empty lines) too. `read_timeout`: seconds of silence until
         TimedOut. Never repeated here: the reader knows where it was."""
+        return self._streamed(self._transport.lines, path, params, self._headers, read_timeout)
+
+    def pieces(self, *path: str, params: Mapping[str, Any], headers: Mapping[str, str]) -> Iterator[bytes]:
+        """The bytes of an answer as they lie on the wire. Never repeated here either."""
+        return self._streamed(self._transport.pieces, path, params, {**self._headers, **headers}, self._timeouts.read)
+
+    def _streamed(
+        self,
+        stream: Callable[..., Iterator[bytes]],
+        path: tuple[str, ...],
+        params: Mapping[str, Any],
+        headers: Mapping[str, str],
+        read_timeout: float,
+    ) -> Iterator[bytes]:
         url = self._url(path, params)
         timeouts = Timeouts(self._timeouts.connect, read_timeout)
         try:
-            yield from self._transport.lines(url, headers=self._headers, timeouts=timeouts)
+            yield from stream(url, headers=headers, timeouts=timeouts)
         except Refusal as refusal:
             error = failure(refusal.answer)
             error.node = self.node.name

@@ -20,46 +20,48 @@ MOST_COUNTED = 1_000
 
 class Database:
     def __init__(self, server: Server, name: str) -> None:
-        self._server = server
-        self._client = server.client
+        self.server = server
+        self.client = server.client
         self.name = name
 
     def info(self, *, tries: int = 3, read_timeout: float | None = None) -> DatabaseInfo | None:
         """None where there is no such database."""
         try:
-            said = self._client.get(self.name, tries=tries, read_timeout=read_timeout)
+            said = self.client.get(self.name, tries=tries, read_timeout=read_timeout)
         except NotFound:
             return None
         return database_info(self.name, said)
 
-    def create(self, *, partitioned: bool = False, shards: int | None = None) -> bool:
+    def create(self, *, partitioned: bool = False, shards: int | None = None, copies: int | None = None) -> bool:
         """Make it. False where it was there already."""
         params: dict[str, Any] = {}
+        if copies is not None:
+            params["n"] = copies
         if partitioned:
             params["partitioned"] = "true"
         if shards is not None:
             params["q"] = shards
         try:
-            self._client.put(self.name, params=params, repeatable=True)
+            self.client.put(self.name, params=params, repeatable=True)
         except Conflict:
             return False
         return True
 
     def security(self) -> dict[str, Any]:
-        return dict(self._client.get(self.name, "_security"))
+        return dict(self.client.get(self.name, "_security"))
 
     def set_security(self, security: Mapping[str, Any]) -> None:
-        self._client.put(self.name, "_security", json=dict(security), repeatable=True)
+        self.client.put(self.name, "_security", json=dict(security), repeatable=True)
 
     def revs_limit(self) -> int | None:
         """How many revisions of each document it remembers; None where there is no such database."""
         try:
-            return int(self._client.get(self.name, "_revs_limit"))
+            return int(self.client.get(self.name, "_revs_limit"))
         except NotFound:
             return None
 
     def set_revs_limit(self, limit: int) -> None:
-        self._client.put(self.name, "_revs_limit", json=limit, repeatable=True)
+        self.client.put(self.name, "_revs_limit", json=limit, repeatable=True)
 
     def changes_after(self, since: str, *, selector: Mapping[str, Any] | None = None) -> int:
         """How many changes there are after a sequence of this very node and database: its lag towards
@@ -112,16 +114,16 @@ class Database:
 
     def _changes(self, params: Mapping[str, Any], body: Mapping[str, Any] | None) -> Any:
         if body is None:
-            return self._client.get(self.name, "_changes", params=params)
-        return self._client.post(self.name, "_changes", params=params, json=body, repeatable=True)
+            return self.client.get(self.name, "_changes", params=params)
+        return self.client.post(self.name, "_changes", params=params, json=body, repeatable=True)
 
     def missing(self, leaves: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
         """Of these revisions (id -> revisions), those that this database never had (`_revs_diff`)."""
-        said = self._client.post(
+        said = self.client.post(
             self.name, "_revs_diff", json={key: list(revisions) for key, revisions in leaves.items()}, repeatable=True
         )
         found = {str(key): list(entry["missing"]) for key, entry in said.items() if entry.get("missing")}
-        if not found or self._server.capabilities().ancestors:
+        if not found or self.server.capabilities().ancestors:
             return found
         unknown = {key: set(revisions) - self._history(key) for key, revisions in found.items()}
         return {key: sorted(revisions) for key, revisions in unknown.items() if revisions}
@@ -130,7 +132,7 @@ class Database:
         """The leaves of a document and all that led to them."""
         params = {"open_revs": "all", "revs": "true"}
         try:
-            said = self._client.get(self.name, *_segments(document_id), params=params)
+            said = self.client.get(self.name, *segments(document_id), params=params)
         except NotFound:
             return set()
         paths = [row["ok"]["_revisions"] for row in said if "ok" in row]
@@ -148,7 +150,7 @@ class Database:
         """A document, or None where there is none (deleted counts as none)."""
         options: dict[str, Any] = {"tries": tries, "read_timeout": read_timeout, "within": within}
         try:
-            return dict(self._client.get(self.name, *_segments(document_id), params=params, **options))
+            return dict(self.client.get(self.name, *segments(document_id), params=params, **options))
         except NotFound:
             return None
 
@@ -164,7 +166,7 @@ class Database:
                 "endkey": json.dumps(f"{prefix}\ufff0"),
             }
             try:
-                rows = self._client.get(self.name, "_all_docs", params=params)["rows"]
+                rows = self.client.get(self.name, "_all_docs", params=params)["rows"]
             except NotFound:
                 return
             yield from (row["doc"] for row in rows[:batch] if row.get("doc"))
@@ -174,7 +176,7 @@ class Database:
 
     def by_ids(self, ids: Sequence[str], **options: Any) -> dict[str, dict[str, Any]]:
         """Id -> document, of those of these that there are, in one call. `options` are those of a client's call."""
-        said = self._client.post(
+        said = self.client.post(
             self.name,
             "_all_docs",
             params={"include_docs": "true"},
@@ -187,17 +189,17 @@ class Database:
     def put(self, document: Mapping[str, Any], **options: Any) -> str:
         """Write a document; returns its new revision. Raises Conflict where `_rev` is not the winner's. `options` are
         those of a client's call."""
-        said = self._client.put(self.name, *_segments(str(document["_id"])), json=dict(document), **options)
+        said = self.client.put(self.name, *segments(str(document["_id"])), json=dict(document), **options)
         return str(said["rev"])
 
     def delete(self, document_id: str, revision: str) -> None:
         # the revision as a parameter: stand-ins ignore If-Match
-        self._client.delete(self.name, *_segments(document_id), params={"rev": revision})
+        self.client.delete(self.name, *segments(document_id), params={"rev": revision})
 
     def bulk(self, documents: Sequence[Mapping[str, Any]], *, new_edits: bool = True) -> list[dict[str, Any]]:
         """`_bulk_docs`. With `new_edits` false only failures are answered: [] is success."""
         payload = {"docs": [dict(document) for document in documents], "new_edits": new_edits}
-        return list(self._client.post(self.name, "_bulk_docs", json=payload))
+        return list(self.client.post(self.name, "_bulk_docs", json=payload))
 
 
 def _rows(said: Any) -> list[Row]:
@@ -210,7 +212,7 @@ def _leaves(changes: list[dict[str, str]]) -> Leaves:
     return tuple(sorted(change["rev"] for change in changes))
 
 
-def _segments(document_id: str) -> tuple[str, ...]:
+def segments(document_id: str) -> tuple[str, ...]:
     """A design document's slash is part of the path; every other one belongs to the id and is encoded."""
     prefix, slash, rest = document_id.partition("/")
     return (prefix, rest) if slash and prefix in {"_design", "_local"} else (document_id,)

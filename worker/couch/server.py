@@ -248,4 +248,11 @@ def database_info(name: str, said: Mapping[str, Any]) -> DatabaseInfo:
         update_seq=str(said["update_seq"]),
         partitioned=bool((said.get("props") or {}).get("partitioned")),
         shards=(said.get("cluster") or {}).get("q"),
+        copies=(said.get("cluster") or {}).get("n"),
+        purge_seq=_optional(said.get("purge_seq")),
+        instance_start_time=_optional(said.get("instance_start_time")),
     )
+
+
+def _optional(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -8,11 +8,12 @@ would carry the password to wherever a misconfigured proxy points.
 
 from __future__ import annotations
 
+import math
 import queue
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,9 +58,17 @@ class Answer:
 
 class Transport(Protocol):
     def send(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | Body | None,
+        timeouts: Timeouts,
+        most: int | None = None,
     ) -> Answer:
-        """One request, one answer, whatever its status. Raises Unreachable, TimedOut, TlsRefused, BadAnswer."""
+        """One request, one answer, whatever its status. Raises Unreachable, TimedOut, TlsRefused, BadAnswer; Oversize
+        where the answer has more than `most` bytes."""
         ...
 
     def lines(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> Iterator[bytes]:
@@ -68,6 +77,25 @@ class Transport(Protocol):
         Raises Refusal where the answer is not 2xx, else as `send`, also in the middle. Close the iterator to hang up.
         """
         ...
+
+    def pieces(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> Iterator[bytes]:
+        """The bytes of an answer as they lie on the wire: what its Content-Encoding says is not undone. Raises as
+        `lines`, and Unreachable where it ends too early."""
+        ...
+
+
+class Body(Protocol):
+    """What is sent without ever being whole in memory. It may be asked for its pieces again, from the beginning."""
+
+    def __len__(self) -> int:
+        """Bytes in all."""
+        ...
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+
+class Oversize(Exception):
+    """An answer was larger than asked for, and was not read to its end. Never leaves worker.couch."""
 
 
 class Refusal(Exception):
@@ -84,21 +112,30 @@ class RequestsTransport:
         self._idle: dict[str, queue.LifoQueue[requests.Session]] = defaultdict(lambda: queue.LifoQueue(MOST_IDLE))
 
     def send(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | Body | None,
+        timeouts: Timeouts,
+        most: int | None = None,
     ) -> Answer:
         began = time.monotonic()
+        whole = timeouts.total is None and most is None
         with self._session(urlsplit(url).netloc) as session:
             try:
                 got = session.request(
                     method,
                     url,
                     headers=dict(headers),
-                    data=body,
+                    data=body,  # a Body, too, has what requests asks for
                     timeout=_bounds(timeouts),  # type: ignore[arg-type] # handed on to urllib3, which knows a total
                     allow_redirects=False,
-                    stream=timeouts.total is not None,
+                    stream=not whole,
                 )
-                content = got.content if timeouts.total is None else _read(got, began + timeouts.total)
+                until = math.inf if timeouts.total is None else began + timeouts.total
+                content = got.content if whole else _read(got, until, most)
                 return Answer(got.status_code, got.headers, content)
             except (requests.RequestException, HTTPError) as error:
                 failure = _translated(error)
@@ -106,7 +143,20 @@ class RequestsTransport:
         raise failure
 
     def lines(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> Iterator[bytes]:
-        # a session of its own: the connection stays taken for as long as the feed is read
+        # one byte at a time would be slow; None hands on whatever has arrived
+        return _split(self._streamed(url, headers, timeouts, lambda got: got.iter_content(chunk_size=None)))
+
+    def pieces(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> Iterator[bytes]:
+        return self._streamed(url, headers, timeouts, lambda got: got.raw.stream(CHUNK, decode_content=False))
+
+    def _streamed(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        timeouts: Timeouts,
+        read: Callable[[requests.Response], Iterator[bytes]],
+    ) -> Iterator[bytes]:
+        # a session of its own: the connection stays taken for as long as the answer is read
         with self._new_session() as session:
             try:
                 got = session.get(
@@ -118,10 +168,9 @@ class RequestsTransport:
                 )
                 if not 200 <= got.status_code < 300:
                     raise Refusal(Answer(got.status_code, got.headers, got.content))
-                # one byte at a time would be slow; None hands on whatever has arrived
-                yield from _split(got.iter_content(chunk_size=None))
+                yield from read(got)
                 return
-            except requests.RequestException as error:
+            except (requests.RequestException, HTTPError) as error:
                 failure = _translated(error)
         raise failure
 
@@ -168,14 +217,18 @@ def _bounds(timeouts: Timeouts) -> Timeout | tuple[float, float]:
     return Timeout(total=timeouts.total, connect=timeouts.connect, read=timeouts.read)
 
 
-def _read(got: requests.Response, until: float) -> bytes:
-    """The body as it arrives: a time-out between two bytes never ends an answer that trickles in for ever."""
+def _read(got: requests.Response, until: float, most: int | None) -> bytes:
+    """The body as it arrives: a time-out between two bytes never ends an answer that trickles in for ever, and without
+    a look at its length one that is too large would be in memory before anybody knows."""
     with got:
-        found = []
+        found, length = [], 0
         while chunk := got.raw.read1(CHUNK, decode_content=True):
             found.append(chunk)
+            length += len(chunk)
             if time.monotonic() > until:
                 raise TimedOut("connected, but the answer was not whole within the time-out")
+            if most is not None and length > most:
+                raise Oversize
     return b"".join(found)
 
 

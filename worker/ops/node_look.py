@@ -18,7 +18,7 @@ from worker.core.errors import BadAnswer, ReplicationError, TimedOut
 from worker.core.failures import failure_of, reason_of
 from worker.core.health import Failure, Look
 from worker.core.model import Identity, NodeKind
-from worker.core.names import OWN_DATABASE
+from worker.core.names import OWN_DATABASE, is_own
 from worker.core.rules import USERS
 from worker.couch.server import DBS_INFO_BATCH, Server
 
@@ -157,5 +157,5 @@ def _further(asking: Asking, so_far: Round | None, names: list[str] | None) -> R
 
 def _replicated(names: list[str]) -> list[str]:
     """Without CouchDB's own, but for its users, and without ours."""
-    others = [name for name in names if not name.startswith("_") and name != OWN_DATABASE]
+    others = [name for name in names if not name.startswith("_") and not is_own(name)]
     return others + [name for name in names if name == USERS]

@@ -1,0 +1,180 @@
+"""Objects as backups use them: sealed, with the SHA-256 of what lies in the store, checked whenever they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import zstandard
+
+from worker.blobs.seal import OPEN, Seal, Seals
+from worker.blobs.store import Blobs
+from worker.core.errors import ObjectDamaged, StoreFull
+from worker.core.manifest import Stored
+
+LEVEL = 3  # of zstd: the default; beyond it the time grows faster than the gain
+PIECE = 1024 * 1024  # bytes read at once
+MOST_RECORD = 1024 * 1024 * 1024  # bytes a record may unpack to
+
+Record = TypeVar("Record")
+
+
+class Vault:
+    """A store and the seals of its objects. Raises what worker.blobs.store and seal do, and ObjectDamaged."""
+
+    def __init__(self, blobs: Blobs, seals: Seals = OPEN) -> None:
+        self.blobs = blobs
+        self.seals = seals
+
+    # --- what nodes gave: compressed and sealed for whoever may restore
+
+    def write(self, name: str, data: bytes) -> Stored:
+        """A chunk. The name gets its suffixes, and a piece of its hash: two writers never write one object."""
+        return self._put(name, zstandard.ZstdCompressor(level=LEVEL).compress(data), self.seals.content)
+
+    def read(self, stored: Stored) -> bytes:
+        return _unpacked(stored.object, self.seals.content.open(self._checked(stored), stored.object))
+
+    # --- records
+
+    def write_record(self, name: str, record: object) -> Stored:
+        """Under just this name, and the seal's suffix: it replaces what is there."""
+        data = self.seals.records.close(zstandard.ZstdCompressor(level=LEVEL).compress(msgspec.json.encode(record)))
+        self.blobs.put(self.record_name(name), data)
+        return _stored(self.record_name(name), data)
+
+    def read_record(self, stored: Stored, kind: type[Record]) -> Record:
+        return self._decoded(stored.object, self._checked(stored), kind)
+
+    def find_record(self, name: str, kind: type[Record]) -> Record:
+        """The record of this name, whatever its checksum is: for those that no other vouches for."""
+        return self._decoded(self.record_name(name), self.blobs.get(self.record_name(name)), kind)
+
+    def stat_record(self, name: str) -> Stored:
+        """What another record needs to vouch for this one."""
+        return _stored(self.record_name(name), self.blobs.get(self.record_name(name)))
+
+    def record_name(self, name: str) -> str:
+        return f"{name}.zst{self.seals.records.suffix}"
+
+    def write_lines(self, name: str, data: bytes) -> Stored:
+        """Many lines that are a record, such as the attachments a backup refers to."""
+        return self._put(name, zstandard.ZstdCompressor(level=LEVEL).compress(data), self.seals.records)
+
+    def read_lines(self, stored: Stored) -> bytes:
+        return _unpacked(stored.object, self.seals.records.open(self._checked(stored), stored.object))
+
+    def _decoded(self, name: str, data: bytes, kind: type[Record]) -> Record:
+        try:
+            return msgspec.json.decode(_unpacked(name, self.seals.records.open(data, name)), type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ObjectDamaged(f"{name} is not a record that this version can read: {error}") from None
+
+    # --- attachments: as they are, not compressed again
+
+    def write_file(self, folder: str, name: str, path: Path) -> Stored:
+        """The file is used up."""
+        with self.scratch() as sealed:
+            self.seals.content.close_file(path, sealed)
+            digest, size = _hash_file(sealed)
+            stored = Stored(f"{folder}/{name}-{digest}{self.seals.content.suffix}", digest, size)
+            self.blobs.put(stored.object, sealed)
+        return stored
+
+    def write_bytes(self, folder: str, name: str, data: bytes) -> Stored:
+        data = self.seals.content.close(data)
+        digest = hashlib.sha256(data).hexdigest()
+        stored = Stored(f"{folder}/{name}-{digest}{self.seals.content.suffix}", digest, len(data))
+        self.blobs.put(stored.object, data)
+        return stored
+
+    def read_bytes(self, stored: Stored) -> bytes:
+        return self.seals.content.open(self._checked(stored), stored.object)
+
+    @contextmanager
+    def opened(self, stored: Stored) -> Iterator[Path]:
+        """An attachment as a file of its plain bytes, for as long as it is used."""
+        with self.scratch() as raw, self.scratch() as plain:
+            digest = hashlib.sha256()
+            with disk_errors(), raw.open("wb") as file:
+                for piece in self.blobs.slices(stored.object):
+                    digest.update(piece)
+                    file.write(piece)
+            _require(stored, digest.hexdigest(), raw.stat().st_size)
+            self.seals.content.open_file(raw, plain, stored.object)
+            yield plain
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """The path of a file that is gone afterwards."""
+        with disk_errors(), tempfile.NamedTemporaryFile(prefix="nbr-backup-", delete=False) as file:
+            path = Path(file.name)
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    # --- checks
+
+    def check(self, stored: Stored) -> None:
+        """Reads all of it. Raises ObjectMissing and ObjectDamaged."""
+        digest, size = hashlib.sha256(), 0
+        for piece in self.blobs.slices(stored.object):
+            digest.update(piece)
+            size += len(piece)
+        _require(stored, digest.hexdigest(), size)
+
+    def _checked(self, stored: Stored) -> bytes:
+        data = self.blobs.get(stored.object)
+        _require(stored, hashlib.sha256(data).hexdigest(), len(data))
+        return data
+
+    def _put(self, name: str, data: bytes, seal: Seal) -> Stored:
+        data = seal.close(data)
+        digest = hashlib.sha256(data).hexdigest()
+        stored = Stored(f"{name}-{digest[:12]}.zst{seal.suffix}", digest, len(data))
+        self.blobs.put(stored.object, data)
+        return stored
+
+
+def _stored(name: str, data: bytes) -> Stored:
+    return Stored(name, hashlib.sha256(data).hexdigest(), len(data))
+
+
+def _require(stored: Stored, digest: str, size: int) -> None:
+    if size != stored.size:
+        raise ObjectDamaged(f"{stored.object} has {size} bytes and should have {stored.size}")
+    if digest != stored.sha256:
+        raise ObjectDamaged(f"{stored.object} is damaged: its SHA-256 is {digest[:12]}..., not {stored.sha256[:12]}...")
+
+
+def _unpacked(name: str, data: bytes) -> bytes:
+    try:
+        return zstandard.ZstdDecompressor().decompress(data, max_output_size=MOST_RECORD)
+    except zstandard.ZstdError as error:
+        raise ObjectDamaged(f"{name} cannot be unpacked: {error}") from None
+
+
+def _hash_file(path: Path) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            digest.update(piece)
+            size += len(piece)
+    return digest.hexdigest(), size
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """A full disk under the temporary files, as an error of our tree."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreFull(
+            f"the folder for temporary files, {tempfile.gettempdir()}: {error.strerror}; TMPDIR names another"
+        ) from None

@@ -1,0 +1,92 @@
+"""Which backups the store has. The store is asked, never a database of ours: it may be all that is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from worker.blobs.vault import Vault
+from worker.core.errors import BackupUnknown, ObjectDamaged, ObjectMissing, ReplicationError, WrongKey
+from worker.core.manifest import (
+    BACKUPS,
+    FORMAT,
+    MANIFEST,
+    DatabaseManifest,
+    Entry,
+    Manifest,
+    Parent,
+    folder,
+)
+from worker.ops.backup.database import Earlier
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """There is something, and we cannot tell what it is: it is listed, never deleted, and never gone on from."""
+
+    id: str
+    why: ReplicationError
+
+
+class Catalogue:
+    """Manifests never change, so each is read once. For one thread."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._read: dict[str, Manifest] = {}
+        self.unfinished: list[str] = []  # folders without a manifest, as of the last listing
+
+    def ids(self) -> list[str]:
+        """Every folder of a backup, the newest first; what is broken off is among them."""
+        return sorted(self._vault.blobs.folders(BACKUPS), reverse=True)
+
+    def find(self, backup: str) -> Manifest:
+        """By its id, or `latest`. Raises BackupUnknown, ObjectDamaged, WrongKey, and what the store raises."""
+        if backup == LATEST:
+            newest = next((one for one in self.all() if isinstance(one, Manifest)), None)
+            if newest is None:
+                raise BackupUnknown(f"{self._vault.blobs.name} has no backup")
+            return newest
+        try:
+            return self._manifest(backup)
+        except ObjectMissing:
+            known = self.ids()
+            if backup in known:
+                raise ObjectMissing(
+                    f"backup {backup} has no manifest: it was broken off before its end, and is no backup"
+                ) from None
+            raise BackupUnknown(
+                f"{self._vault.blobs.name} has no backup {backup}; the newest are: {', '.join(known[:5]) or 'none'}"
+            ) from None
+
+    def all(self) -> Iterator[Manifest | Unreadable]:
+        """The newest first."""
+        self.unfinished = []
+        for backup in self.ids():
+            try:
+                yield self._manifest(backup)
+            except ObjectMissing:
+                self.unfinished.append(backup)
+            except (ObjectDamaged, WrongKey) as error:
+                yield Unreadable(backup, error)
+
+    def record(self, entry: Entry) -> DatabaseManifest:
+        return self._vault.read_record(entry.manifest, DatabaseManifest)
+
+    def earlier(self, manifest: Manifest, entry: Entry) -> Earlier:
+        """What a backup of the same database needs to go on from this one."""
+        record = self.record(entry)
+        return Earlier(
+            Parent(record.backup, entry.manifest), record, tuple(o for o in entry.chain if o != record.backup)
+        )
+
+    def _manifest(self, backup: str) -> Manifest:
+        found = self._read.get(backup)
+        if found is None:
+            found = self._vault.find_record(f"{folder(backup)}/{MANIFEST}", Manifest)
+            if found.format > FORMAT:
+                raise ObjectDamaged(f"backup {backup} has format {found.format}, and this version reads up to {FORMAT}")
+            self._read[backup] = found
+        return found

@@ -1,0 +1,138 @@
+"""Documents on their way into the store: a few megabytes of them, in lines, until they become chunks together.
+
+A group is the step by which a backup goes forward: when its chunks and the attachments of its documents are in the
+store, and only then, the journal says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import msgspec
+
+from worker.blobs.vault import Vault
+from worker.core.errors import BadAnswer
+from worker.core.manifest import Chunk, Counts, Kind, Stored, Wrapped
+from worker.couch.revisions import HEAD, Found, Head
+from worker.ops.backup.journal import Done
+
+FULL = 8 * 1024 * 1024  # bytes of documents
+_KINDS = (Kind.DOCUMENTS, Kind.ATTACHED, Kind.DESIGN)
+
+Keep = Callable[[Head, str], "Future[Stored]"]
+
+
+@dataclass
+class _Pending:
+    """A document with attachments that are perhaps still under way."""
+
+    kind: Kind
+    revisions: list[tuple[bytes, dict[str, Future[Stored]]]]
+
+
+@dataclass
+class Group:
+    """`keep(revision, attachment)` has an attachment put into the store. `seq`: where the group ends, if it does at
+    the end of a page of the feed."""
+
+    keep: Keep
+    seq: str | None = None
+    size: int = 0
+    superseded: int = 0
+    _plain: list[bytes | msgspec.Raw] = field(default_factory=list)
+    _documents: int = 0
+    _pending: list[_Pending] = field(default_factory=list)
+
+    @property
+    def full(self) -> bool:
+        return self.size >= FULL
+
+    @property
+    def empty(self) -> bool:
+        return not self._documents and not self._pending
+
+    def add(self, found: Found) -> None:
+        if not found.revisions:
+            return
+        self.size += sum(map(len, found.revisions))
+        design = found.id.startswith("_design/")
+        if found.simple and not design:
+            self._add_plain(found.revisions)
+            return
+        revisions = [_one_line(revision) for revision in found.revisions]
+        heads = [_head(found.id, revision) for revision in revisions]
+        if not design and not any(head.attachments for head in heads):
+            self._add_plain(revisions)
+            return
+        kept = [
+            (revision, {name: self.keep(head, name) for name in head.attachments})
+            for revision, head in zip(revisions, heads, strict=True)
+        ]
+        self._pending.append(_Pending(Kind.DESIGN if design else Kind.ATTACHED, kept))
+
+    def _add_plain(self, revisions: Sequence[bytes | msgspec.Raw]) -> None:
+        self._plain += revisions
+        self._documents += 1
+
+    def store(self, vault: Vault, name: str) -> Done:
+        """Into the store, attachments first. Raises what keeping one of these raised."""
+        lines: dict[Kind, list[bytes | msgspec.Raw]] = {Kind.DOCUMENTS: self._plain, Kind.ATTACHED: [], Kind.DESIGN: []}
+        documents = {Kind.DOCUMENTS: self._documents, Kind.ATTACHED: 0, Kind.DESIGN: 0}
+        kept: list[Stored] = []
+        attachments = 0
+        for pending in self._pending:
+            documents[pending.kind] += 1
+            for revision, futures in pending.revisions:
+                objects = {attachment: future.result() for attachment, future in futures.items()}
+                attachments += len(objects)
+                kept += objects.values()
+                lines[pending.kind].append(msgspec.json.encode(Wrapped(msgspec.Raw(revision), objects)))
+        chunks = tuple(_chunks(vault, name, lines, documents))
+        references = _references(vault, name, kept)
+        return Done(self.seq, chunks, references, self._counts(chunks, kept, attachments, references))
+
+    def _counts(
+        self, chunks: tuple[Chunk, ...], kept: list[Stored], attachments: int, references: tuple[Stored, ...]
+    ) -> Counts:
+        return Counts(
+            changed=sum(chunk.documents for chunk in chunks),
+            leaves=sum(chunk.leaves for chunk in chunks),
+            attachments=attachments,
+            attachment_bytes=sum(stored.size for stored in kept),
+            stored_bytes=sum(chunk.stored.size for chunk in chunks) + sum(stored.size for stored in references),
+            raw_bytes=sum(chunk.raw for chunk in chunks),
+            superseded=self.superseded,
+        )
+
+
+def _chunks(
+    vault: Vault, name: str, lines: Mapping[Kind, Sequence[bytes | msgspec.Raw]], documents: Mapping[Kind, int]
+) -> Iterator[Chunk]:
+    for kind in _KINDS:
+        if lines[kind]:
+            data = b"\n".join(lines[kind])  # a Raw is a buffer, which is all that join asks for
+            stored = vault.write(f"{name}-{kind.value}", data)
+            yield Chunk(kind, stored, documents[kind], len(lines[kind]), len(data))
+
+
+def _references(vault: Vault, name: str, kept: Sequence[Stored]) -> tuple[Stored, ...]:
+    if not kept:
+        return ()
+    different = {stored.object: stored for stored in kept}
+    data = b"\n".join(msgspec.json.encode(stored) for stored in different.values())
+    return (vault.write_lines(f"{name}-attachments", data),)
+
+
+def _one_line(revision: msgspec.Raw) -> bytes:
+    """No server that we know sends line breaks between the fields; one that did would end the line too early."""
+    text = bytes(revision)
+    return msgspec.json.format(text, indent=-1) if b"\n" in text else text
+
+
+def _head(document: str, revision: bytes) -> Head:
+    try:
+        return HEAD.decode(revision)
+    except msgspec.DecodeError as error:
+        raise BadAnswer(f"document {document} is not what CouchDB sends: {error}") from None

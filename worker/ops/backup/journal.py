@@ -1,0 +1,80 @@
+"""What a backup of one database has done so far, kept in the store: a job that was killed goes on from there.
+
+One record a group of chunks, in pages that are rewritten while they fill: a record of its own for each would double the
+objects, and one for all would be written again a thousand times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from worker.blobs.vault import Vault
+from worker.core.errors import ObjectDamaged, ObjectMissing, WrongKey
+from worker.core.manifest import Chunk, Counts, Parent, Source, Stored, folder, hashed
+
+PAGE = 50  # groups
+
+
+class Done(msgspec.Struct, frozen=True):
+    """A group: what it added, and the sequence up to which everything is in the store (None: in the midst of a page
+    of the feed, so this group counts only together with the next)."""
+
+    seq: str | None
+    chunks: tuple[Chunk, ...]
+    references: tuple[Stored, ...]
+    counts: Counts
+
+
+class _Page(msgspec.Struct, frozen=True):
+    source: Source
+    parent: Parent | None
+    groups: tuple[Done, ...]
+
+
+@dataclass
+class Journal:
+    """Of one database in one backup. `groups`: what was done before, if it can be gone on from."""
+
+    vault: Vault
+    backup: str
+    database: str
+    source: Source
+    parent: Parent | None
+    groups: list[Done] = field(default_factory=list)
+
+    def load(self) -> None:
+        """Take up what an earlier attempt left, where it read the same database from the same point."""
+        found: list[Done] = []
+        while True:
+            try:
+                page = self.vault.find_record(self._name(len(found) // PAGE), _Page)
+            except (ObjectMissing, ObjectDamaged, WrongKey):
+                break
+            if _basis(page.source) != _basis(self.source) or page.parent != self.parent:
+                return
+            found += page.groups
+            if len(page.groups) < PAGE:
+                break
+        while found and found[-1].seq is None:
+            found.pop()
+        self.groups = found
+
+    @property
+    def reached(self) -> str | None:
+        return self.groups[-1].seq if self.groups else None
+
+    def add(self, done: Done) -> None:
+        self.groups.append(done)
+        first = (len(self.groups) - 1) // PAGE * PAGE
+        page = _Page(self.source, self.parent, tuple(self.groups[first : first + PAGE]))
+        self.vault.write_record(self._name(first // PAGE), page)
+
+    def _name(self, page: int) -> str:
+        return f"{folder(self.backup)}/journal/{hashed(self.database)}/{page:05}"
+
+
+def _basis(source: Source) -> tuple[object, ...]:
+    """What has to be the same for sequences to go on; the moment and the last sequence are not."""
+    return source.node, source.uuid, source.purge_seq, source.instance_start_time

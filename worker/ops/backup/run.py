@@ -1,0 +1,267 @@
+"""One backup: every database that was asked for, each from a node that is fit for it, as one set with one id."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from worker.blobs.vault import Vault
+from worker.core.errors import (
+    BackupIncomplete,
+    NotFound,
+    ObjectDamaged,
+    ObjectMissing,
+    ReplicationError,
+    StoreRefused,
+    StoreUnavailable,
+    WrongKey,
+)
+from worker.core.manifest import (
+    FORMAT,
+    MANIFEST,
+    Counts,
+    DatabaseManifest,
+    Entry,
+    Failed,
+    Manifest,
+    Stored,
+    database_folder,
+    folder,
+)
+from worker.couch.cluster import Cluster
+from worker.couch.database import Database
+from worker.ops.backup.attachments import AttachmentStore
+from worker.ops.backup.catalogue import Catalogue
+from worker.ops.backup.database import DatabaseBackup, Earlier, Saved, Tools
+from worker.ops.backup.pace import Throttle
+from worker.ops.control import Control
+from worker.ops.parallel import pooled
+
+DATABASES_AT_ONCE = 4
+FETCHERS = 6
+CARRIERS = 4
+EARLIER = 50  # backups that are looked through for one to go on from
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be backed up: `databases` -> the nodes it may be read from, the best first."""
+
+    id: str
+    started_at: float
+    scope: tuple[str, ...]
+    databases: Mapping[str, Sequence[str]]
+    full: bool = False
+    full_after: float = 7 * 86_400.0  # seconds after which a chain ends, and a full one begins
+    scheduled: bool = False
+
+
+@dataclass
+class _Progress:
+    """Documents done in all databases together. Databases are counted, because of documents nobody knows how many there
+    will be."""
+
+    control: Control
+    total: int
+    databases: int = 0
+    documents: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def told(self, documents: int) -> None:
+        with self.lock:
+            self.documents += documents
+            self.report()
+
+    def report(self) -> None:
+        self.control.report("back up", self.databases, self.total, "databases")
+
+
+def run(
+    cluster: Cluster,
+    order: Order,
+    vault: Vault,
+    control: Control,
+    *,
+    throttle: Throttle | None = None,
+    rest: Callable[[], None] = lambda: None,
+) -> Manifest:
+    """Raises BackupIncomplete where some databases failed (the others are saved), what all of them failed with where
+    all did, and what the store raises."""
+    catalogue = Catalogue(vault)
+    control.report("look")
+    earlier = _Earlier(catalogue, order)
+    progress = _Progress(control, len(order.databases))
+    with ExitStack() as stack:
+        fetchers = _pool(stack, FETCHERS, "backup-fetch")
+        carriers = _pool(stack, CARRIERS, "backup-attachment")
+        throttle = throttle or Throttle()
+        tools = Tools(vault, AttachmentStore(vault, throttle), throttle, fetchers, carriers, control, rest)
+        entries: list[Entry] = []
+        failed: dict[str, ReplicationError] = {}
+
+        def one(database: str) -> Entry:
+            return _one(cluster, order, database, earlier, tools, progress)
+
+        for outcome in pooled(order.databases, one, DATABASES_AT_ONCE, control):
+            if outcome.value is not None:
+                entries.append(outcome.value)
+            elif outcome.error is not None:
+                if isinstance(outcome.error, StoreUnavailable | StoreRefused):
+                    raise outcome.error
+                failed[outcome.key] = outcome.error
+            progress.databases += 1
+            progress.report()
+    if failed and not entries:
+        raise next(iter(failed.values()))
+    manifest = _manifest(order, vault, entries, failed)
+    vault.blobs.settle()
+    vault.write_record(f"{folder(order.id)}/{MANIFEST}", manifest)
+    vault.blobs.settle()
+    vault.blobs.delete([found.name for found in vault.blobs.listed(f"{folder(order.id)}/journal")])
+    if failed:
+        raise _incomplete(manifest)
+    return manifest
+
+
+def _pool(stack: ExitStack, size: int, name: str) -> ThreadPoolExecutor:
+    made = ThreadPoolExecutor(size, name)
+    # what an error has left waiting is not begun
+    stack.callback(made.shutdown, wait=True, cancel_futures=True)
+    return made
+
+
+class _Earlier:
+    """Finds for each database what to go on from. Manifests are read from the newest on, and only as far as needed."""
+
+    def __init__(self, catalogue: Catalogue, order: Order) -> None:
+        self._catalogue = catalogue
+        self._order = order
+        self._lock = threading.Lock()
+        self._manifests: list[Manifest] = []
+        if not order.full:
+            for at, found in enumerate(catalogue.all()):
+                if at >= EARLIER:
+                    break
+                if isinstance(found, Manifest) and found.id != order.id:
+                    self._manifests.append(found)
+
+    def of(self, database: str, key: str | None) -> tuple[Earlier | None, str | None]:
+        """What to go on from; else why nothing, in words, where that was to be expected otherwise."""
+        for manifest in self._manifests:
+            entry = manifest.entry(database)
+            if entry is None:
+                continue
+            if manifest.key != key:
+                return None, "BACKUP_KEY has changed since the backup before"
+            try:
+                with self._lock:
+                    found = self._catalogue.earlier(manifest, entry)
+            except (ObjectMissing, ObjectDamaged, WrongKey) as error:
+                return None, f"the backup before, {manifest.id}, cannot be gone on from: {error.detail}"
+            if self._too_old(entry, found):
+                return None, "the chain has reached the age at which a full one begins"
+            return found, None
+        return None, None if self._order.full else "there is no backup of this database to go on from"
+
+    def _too_old(self, entry: Entry, found: Earlier) -> bool:
+        first = min((*entry.chain, found.parent.backup))
+        began = next((one.started_at for one in self._manifests if one.id == first), None)
+        return began is None or self._order.started_at - began >= self._order.full_after
+
+
+def _one(cluster: Cluster, order: Order, database: str, earlier: _Earlier, tools: Tools, progress: _Progress) -> Entry:
+    done = _done_before(tools.vault, order.id, database)
+    if done is not None:
+        return done
+    going_on, why = earlier.of(database, tools.vault.seals.key)
+    trouble: ReplicationError | None = None
+    for node in _preferred(order.databases[database], going_on):
+        work = DatabaseBackup(Database(cluster[node], database), order.id, going_on, tools, progress.told)
+        try:
+            saved = work.run(full=order.full, why=why)
+        except (StoreUnavailable, StoreRefused):
+            raise
+        except ReplicationError as error:
+            trouble = trouble if isinstance(error, NotFound) and trouble else error
+            continue
+        return _entry(saved, going_on)
+    raise trouble or NotFound(f"no node that answers has a database {database}", database=database)
+
+
+def _preferred(nodes: Sequence[str], going_on: Earlier | None) -> list[str]:
+    """The node of the backup before goes first, where it may: sequences of another would be worth nothing."""
+    before = going_on.manifest.source.node if going_on else None
+    return sorted(nodes, key=lambda node: node != before)
+
+
+def _done_before(vault: Vault, backup: str, database: str) -> Entry | None:
+    """What an earlier attempt at this backup has finished. Records of databases that had not changed are not among
+    them: those are looked at again, which is quick."""
+    try:
+        name = f"{database_folder(backup, database)}/{MANIFEST}"
+        record = vault.find_record(name, DatabaseManifest)
+        stored = vault.stat_record(name)
+    except (ObjectMissing, ObjectDamaged, WrongKey):
+        return None
+    chain = _chain(record, vault)
+    return _made(record, stored, chain, unchanged=False)
+
+
+def _chain(record: DatabaseManifest, vault: Vault) -> tuple[str, ...]:
+    found: list[str] = []
+    while record.parent is not None:
+        found.append(record.parent.backup)
+        record = vault.read_record(record.parent.manifest, DatabaseManifest)
+    return tuple(sorted(found))
+
+
+def _entry(saved: Saved, going_on: Earlier | None) -> Entry:
+    record, stored = saved.manifest, saved.stored
+    if stored is None:
+        assert going_on is not None  # noqa: S101 - only then it can be unchanged
+        chain = (*going_on.chain, going_on.parent.backup)
+        return _made(record, going_on.parent.manifest, chain, unchanged=True)
+    chain = () if record.full or going_on is None else (*going_on.chain, going_on.parent.backup)
+    return _made(record, stored, chain, unchanged=False)
+
+
+def _made(record: DatabaseManifest, stored: Stored, chain: Sequence[str], *, unchanged: bool) -> Entry:
+    whole = Counts(documents=record.counts.documents, deleted=record.counts.deleted)
+    return Entry(
+        database=record.database,
+        manifest=stored,
+        full=record.full and not unchanged,
+        unchanged=unchanged,
+        why=None if unchanged else record.why,
+        node=record.source.node,
+        chain=tuple(sorted(set(chain))),
+        counts=whole if unchanged else record.counts,
+    )
+
+
+def _manifest(order: Order, vault: Vault, entries: Sequence[Entry], failed: Mapping[str, ReplicationError]) -> Manifest:
+    return Manifest(
+        format=FORMAT,
+        id=order.id,
+        started_at=order.started_at,
+        finished_at=time.time(),
+        scope=order.scope,
+        scheduled=order.scheduled,
+        key=vault.seals.key,
+        entries=tuple(sorted(entries, key=lambda entry: entry.database)),
+        failed=tuple(Failed(name, error.slug, str(error)) for name, error in sorted(failed.items())),
+    )
+
+
+def _incomplete(manifest: Manifest) -> BackupIncomplete:
+    names = [failed.database for failed in manifest.failed]
+    first = manifest.failed[0]
+    error = BackupIncomplete(
+        f"{len(names)} of {len(names) + len(manifest.entries)} databases could not be backed up: "
+        f"{', '.join(names[:10])}; {first.database}: {first.detail}"
+    )
+    return error

@@ -1,0 +1,114 @@
+"""Writes the pieces of a backup to a database, several at a time, and keeps what the node did not take."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from types import TracebackType
+
+from worker.blobs.vault import Vault
+from worker.core.errors import BadRequest, Conflict, Forbidden, TooLarge, Unauthorized
+from worker.core.manifest import Wrapped
+from worker.core.model import NodeKind
+from worker.couch.database import Database
+from worker.couch.revisions import HEAD, Revisions
+from worker.ops.restore.attached import inline, related
+from worker.ops.restore.chain import Piece
+from worker.ops.restore.result import Restored
+
+WRITERS = 4
+AT_ONCE = 1_000  # documents in one `_bulk_docs`
+BYTES_AT_ONCE = 2 * 1024 * 1024
+MOST_WAITING = 8
+# of one document: what the node has against it, and not against us
+_REFUSED = (Forbidden, Unauthorized, BadRequest, TooLarge, Conflict)
+
+
+class Writer:
+    """Into one database. Use as a context manager; `write` may be ahead of what is on the node, `finished` tells which
+    pieces are there."""
+
+    def __init__(self, database: Database, vault: Vault, result: Restored) -> None:
+        self._revisions = Revisions(database)
+        self._inline = database.server.capabilities().kind is NodeKind.STANDIN
+        self._vault = vault
+        self._result = result
+        self._pool = ThreadPoolExecutor(WRITERS, "restore")
+        self._waiting: deque[tuple[int, list[Future[None]]]] = deque()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def write(self, piece: Piece) -> Iterator[int]:
+        """Have a piece written; yields the places of pieces that are on the node now, in their order."""
+        if self._waiting and self._under_way() >= MOST_WAITING:
+            yield self._first()
+        tasks = [self._pool.submit(self._plain, batch) for batch in batched(piece.plain)]
+        tasks += [self._pool.submit(self._attached, one) for one in piece.wrapped]
+        self._result.revisions += len(piece.plain) + len(piece.wrapped)
+        self._result.documents += piece.chunk.documents
+        self._waiting.append((piece.at, tasks))
+
+    def finished(self) -> Iterator[int]:
+        """The rest of them."""
+        while self._waiting:
+            yield self._first()
+
+    def _under_way(self) -> int:
+        return sum(not task.done() for _, tasks in self._waiting for task in tasks)
+
+    def _first(self) -> int:
+        at, tasks = self._waiting.popleft()
+        for task in tasks:
+            task.result()
+        return at
+
+    def _plain(self, lines: Sequence[bytes]) -> None:
+        try:
+            refused = self._revisions.write(lines)
+        except TooLarge:  # the whole request was: which of them it was shows in halves
+            if len(lines) == 1:
+                self._refuse(lines[0], "too large for this node")
+                return
+            self._plain(lines[: len(lines) // 2])
+            self._plain(lines[len(lines) // 2 :])
+            return
+        for row in refused:
+            self._result.refused.add_row(row)
+
+    def _attached(self, wrapped: Wrapped) -> None:
+        self._result.attachments += len(wrapped.objects)
+        if self._inline or not wrapped.objects:
+            self._plain([inline(self._vault, wrapped)])
+            return
+        with ExitStack() as stack:
+            head, document, parts = related(self._vault, wrapped, stack)
+            try:
+                self._revisions.write_with_attachments(head.id, document, parts)
+            except _REFUSED as error:
+                self._result.refused.add(head.id, head.rev, error.detail)
+
+    def _refuse(self, line: bytes, reason: str) -> None:
+        head = HEAD.decode(line)
+        self._result.refused.add(head.id, head.rev, reason)
+
+
+def batched(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """In portions that a node takes at once: by number and by bytes."""
+    batch: list[bytes] = []
+    size = 0
+    for line in lines:
+        if batch and (len(batch) >= AT_ONCE or size + len(line) > BYTES_AT_ONCE):
+            yield batch
+            batch, size = [], 0
+        batch.append(line)
+        size += len(line)
+    if batch:
+        yield batch
