@@ -47,6 +47,14 @@ class Database:
             return False
         return True
 
+    def drop(self) -> bool:
+        """Delete the database and all that is in it. False where there was none."""
+        try:
+            self.client.delete(self.name)
+        except NotFound:
+            return False
+        return True
+
     def security(self) -> dict[str, Any]:
         return dict(self.client.get(self.name, "_security"))
 

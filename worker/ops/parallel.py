@@ -6,6 +6,7 @@ from shutting down.
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -160,6 +161,8 @@ def ahead(items: Iterable[Value]) -> Generator[Value, None, None]:
         wanted.release()
 
 
-def batches(items: list[Key], size: int) -> Iterator[list[Key]]:
-    for at in range(0, len(items), size):
-        yield items[at : at + size]
+def batches(items: Iterable[Key], size: int) -> Iterator[list[Key]]:
+    """In lists of `size`; the last may be shorter, and none is empty."""
+    left = iter(items)
+    while batch := list(itertools.islice(left, size)):
+        yield batch

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -28,11 +28,17 @@ IN_MEMORY = 1024 * 1024  # bytes; larger ones lie in a file while they are sent
 Raw = dict[str, Any]
 
 
-def related(vault: Vault, wrapped: Wrapped, stack: ExitStack) -> tuple[Head, bytes, list[Part]]:
-    """The revision with attachments that follow, and these; they can be read for as long as `stack` is open."""
+def related(
+    vault: Vault, wrapped: Wrapped, stack: ExitStack, known: Collection[str] = ()
+) -> tuple[Head, bytes, list[Part]]:
+    """The revision with attachments that follow, and these; they can be read for as long as `stack` is open. `known`:
+    those that the revision below has already, so that a stub is enough."""
     head = HEAD.decode(wrapped.doc)
     parts, listed = [], {}
     for name, stub in head.attachments.items():
+        if name in known:
+            listed[name] = {"content_type": stub.content_type, "stub": True}
+            continue
         stored = _object(wrapped, head, name)
         parts.append(Part(name, stub.content_type, stub.stored_length, _source(vault, stored, stub, stack)))
         listed[name] = _following(stub)

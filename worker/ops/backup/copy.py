@@ -1,0 +1,84 @@
+"""Backups to a second location, as they are: object by object, nothing opened or sealed anew.
+
+What lies there already is not sent again, so a copy that broke off is gone on with, and one that was away for a week is
+caught up. Nothing is ever removed there because it is gone here: whoever empties the first location must not empty both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.blobs.store import SLICE
+from worker.blobs.vault import Vault, disk_errors
+from worker.core.manifest import Manifest, folder
+from worker.ops.backup import objects
+from worker.ops.backup.catalogue import Catalogue
+from worker.ops.control import Control
+from worker.ops.parallel import batches, pooled
+from worker.ops.restore.seen import SeenIds
+
+AT_ONCE = 4
+PORTION = 500
+
+
+@dataclass
+class Copied:
+    backups: list[str] = field(default_factory=list)
+    objects: int = 0
+    bytes: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+def copy(source: Vault, target: Vault, control: Control) -> Copied:
+    """Every backup that the target lacks, the oldest first. Both vaults have the same seals. Raises what both stores
+    raise."""
+    result = Copied()
+    manifests = [one for one in Catalogue(source).all() if isinstance(one, Manifest)]
+    for manifest in reversed(manifests):
+        name = source.record_name(objects.manifest_name(manifest.id))
+        if target.blobs.size(name) is not None:
+            continue
+        control.report("copy", len(result.backups), None, "backups")
+        for portion in batches(_objects(source, manifest), PORTION):
+            for outcome in pooled(portion, lambda one: _copy(source, target, *one), AT_ONCE, control):
+                if outcome.error is not None:
+                    raise outcome.error
+                result.objects += bool(outcome.value)
+                result.bytes += outcome.value or 0
+        target.blobs.settle()
+        target.blobs.put(name, source.blobs.get(name))
+        target.blobs.settle()
+        result.backups.append(manifest.id)
+    return result
+
+
+def _objects(source: Vault, manifest: Manifest) -> Iterator[tuple[str, int]]:
+    """All but the manifest itself, each once."""
+    last = source.record_name(objects.manifest_name(manifest.id))
+    for found in source.blobs.listed(folder(manifest.id)):
+        if found.name != last:
+            yield found.name, found.size
+    with SeenIds() as seen:
+        for stored, record in objects.records(source, manifest):
+            for one in (stored, *objects.own(record), *objects.attachments(source, record)):
+                if not one.object.startswith(f"{folder(manifest.id)}/") and seen.add(one.object):
+                    yield one.object, one.size
+
+
+def _copy(source: Vault, target: Vault, name: str, size: int) -> int:
+    """Returns the bytes sent: 0 where it was there."""
+    if target.blobs.size(name) == size:
+        return 0
+    if size <= SLICE:
+        target.blobs.put(name, source.blobs.get(name))
+        return size
+    with source.scratch() as path:
+        with disk_errors(), path.open("wb") as file:
+            for piece in source.blobs.slices(name):
+                file.write(piece)
+        target.blobs.put(name, path)
+    return size

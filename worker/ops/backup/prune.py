@@ -1,0 +1,117 @@
+"""Removes backups that retention does not keep, and attachments that none of those left refers to.
+
+The order makes a broken off run harmless: first the record that makes a folder a backup, the newest first, so that no
+backup is ever listed whose parent is gone; then its objects; attachments last, after all records that are left were
+read. Not to be run while a backup is: that may count on an attachment which no record names yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+from worker.blobs.vault import Vault
+from worker.core.manifest import ATTACHMENTS, Manifest, folder
+from worker.core.retention import Held, Policy, decide
+from worker.ops.backup import objects
+from worker.ops.backup.catalogue import Catalogue, Unreadable
+from worker.ops.backup.notes import holds
+from worker.ops.control import Control
+
+ABANDONED = 86_400.0  # seconds after which what was broken off is not gone on with any more
+
+
+@dataclass
+class Pruned:
+    """`kept`: id -> why. `unreadable`: left alone, and with them all attachments, because nobody knows what they
+    refer to."""
+
+    dry_run: bool
+    kept: Mapping[str, list[str]] = field(default_factory=dict)
+    dropped: list[str] = field(default_factory=list)
+    abandoned: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    objects: int = 0
+    attachments: int = 0
+    bytes: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        return {**vars(self), "kept": dict(self.kept)}
+
+
+def prune(vault: Vault, policy: Policy, now: float, control: Control, *, dry_run: bool = False) -> Pruned:
+    """Raises what the store raises; and ObjectDamaged, WrongKey where a record of a backup that is kept cannot be read,
+    before any attachment was removed."""
+    catalogue = Catalogue(vault)
+    control.report("look")
+    found = list(catalogue.all())
+    manifests = {one.id: one for one in found if isinstance(one, Manifest)}
+    decision = decide(_held(vault, manifests), policy, now)
+    result = Pruned(dry_run, decision.keep, unreadable=[one.id for one in found if isinstance(one, Unreadable)])
+    result.dropped = list(reversed(decision.drop))
+    result.abandoned = [one for one in catalogue.unfinished if _age(vault, one, now) > ABANDONED]
+    if dry_run:
+        return result
+    for backup in (*result.dropped, *result.abandoned):
+        control.check()
+        _remove(vault, backup, result)
+    if (result.dropped or result.abandoned) and not result.unreadable:
+        _sweep(vault, [manifests[one] for one in decision.keep], now, control, result)
+    return result
+
+
+def _held(vault: Vault, manifests: Mapping[str, Manifest]) -> list[Held]:
+    held = holds(vault, manifests)
+    return [
+        Held(one.id, one.started_at, ",".join(one.scope), one.good, one.parents, hold=one.id in held)
+        for one in manifests.values()
+    ]
+
+
+def _age(vault: Vault, backup: str, now: float) -> float:
+    """Since its last sign of life."""
+    return now - max((found.modified for found in vault.blobs.listed(folder(backup))), default=now)
+
+
+def _remove(vault: Vault, backup: str, result: Pruned) -> None:
+    vault.blobs.delete([vault.record_name(objects.manifest_name(backup))])
+    vault.blobs.settle()
+    left = list(vault.blobs.listed(folder(backup)))
+    vault.blobs.delete([found.name for found in left])
+    result.objects += len(left)
+    result.bytes += sum(found.size for found in left)
+
+
+def _sweep(vault: Vault, kept: Sequence[Manifest], now: float, control: Control, result: Pruned) -> None:
+    """Attachments under another key's folder are of backups that are sealed for others: these are left."""
+    control.report("attachments")
+    needed = _needed(vault, kept, control)
+    gone = []
+    for found in vault.blobs.listed(f"{ATTACHMENTS}/{vault.seals.where}"):
+        # what came lately may be of a backup that was broken off and will be gone on with
+        if _mark(found.name) not in needed and now - found.modified > ABANDONED:
+            gone.append(found.name)
+            result.bytes += found.size
+    control.check()
+    vault.blobs.delete(gone)
+    result.attachments += len(gone)
+
+
+def _needed(vault: Vault, kept: Sequence[Manifest], control: Control) -> set[int]:
+    needed: set[int] = set()
+    seen: set[str] = set()
+    for manifest in kept:
+        for stored, record in objects.records(vault, manifest):
+            if stored.object in seen:
+                continue
+            seen.add(stored.object)
+            control.check()
+            needed.update(_mark(one.object) for one in objects.attachments(vault, record))
+    return needed
+
+
+def _mark(name: str) -> int:
+    """Eight bytes for a name: two that share them keep one another, which costs a few bytes and loses none."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
