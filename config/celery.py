@@ -13,7 +13,18 @@ from config.schedule import beat_table
 from config.settings import Settings
 
 CONTROL_QUEUE = "control"  # sweeps and the reaper, for the control process alone: never behind a long job
-JOB_QUEUES = ("sync", "setup", "verify", "rejoin", "webhook")
+JOB_QUEUES = (
+    "sync",
+    "setup",
+    "verify",
+    "rejoin",
+    "webhook",
+    "backup",
+    "restore",
+    "check-backup",
+    "hold-backup",
+    "prune-backups",
+)
 ON_CHANGE_QUEUE = "on-change"  # syncs of what changed, few at a time: one that somebody asks for never waits for them
 CONTROL_CONCURRENCY = 8
 

@@ -30,6 +30,7 @@ from pydantic import (
     model_validator,
 )
 
+from config.backups import parse_options, secrets_of
 from config.nodes import NodeSetting, parse_node, parse_nodes, split
 from config.rules import RuleSetting, read_rules
 from config.webhooks import Receiver, parse_keys, parse_receivers, tokens_of
@@ -187,6 +188,65 @@ class Settings(BaseModel):
         "a better one is there.",
     )
 
+    # --- backups
+    backup_url: str = Field(
+        "",
+        description="Where backups are kept: `file:///absolute/folder`, `s3://bucket/prefix`, `gs://bucket/prefix` or "
+        "`az://container/prefix`. Empty: no backups are made.",
+    )
+    backup_options: SecretStr = Field(
+        SecretStr(""),
+        description="Options of that store, `name=value`, comma-separated (or BACKUP_OPTIONS_FILE), as obstore names "
+        "them: `aws_access_key_id=..., aws_secret_access_key=..., aws_region=..., aws_endpoint=https://...`; "
+        "`allow_http=true` for an endpoint without TLS. What is missing is taken from the variables that the cloud's "
+        "own tools use.",
+    )
+    backup_copy_url: str = Field(
+        "", description="A second location, written like BACKUP_URL: every backup is copied there when it is done."
+    )
+    backup_copy_options: SecretStr = Field(SecretStr(""), description="Its options, like BACKUP_OPTIONS.")
+    backup_key: SecretStr = Field(
+        SecretStr(""),
+        description="Seals every object with age before it leaves (or BACKUP_KEY_FILE): recipients (`age1...`) suffice "
+        "to back up; an identity (`AGE-SECRET-KEY-1...`) is needed to restore and for drills. Several are separated by "
+        "commas. `age-keygen` makes a pair. Without the identity nobody can read the backups, you included.",
+    )
+    backup_schedule: str = Field(
+        "0 3 * * *",
+        description="When a backup of everything begins: five fields of cron, UTC. One that was missed is made up for "
+        "at the next start. `off`: only when asked.",
+    )
+    backup_include: str = Field("*,_users", description="Globs of the databases to back up, comma-separated.")
+    backup_exclude: str = Field("", description="Globs of the databases to leave out, comma-separated.")
+    backup_full_days: int = Field(
+        7,
+        ge=0,
+        le=3_650,
+        description="Days that incremental backups go on from one full backup; then the next one is full. 0: all are.",
+    )
+    backup_retention: str = Field(
+        "last=7, daily=14, weekly=8, monthly=12",
+        description="Which backups are kept: how many of the last, and of how many hours, days, weeks, months and "
+        "years the newest each (`last, hourly, daily, weekly, monthly, yearly`). `all`: every one. Never removed: the "
+        "last good one, one on legal hold, and what a kept one needs.",
+    )
+    backup_blackout: str = Field(
+        "",
+        description="When scheduled backups and drills rest, UTC: `mon-fri 08:00-18:00, sat 22:00-02:00`. One that "
+        "runs waits until the window is over.",
+    )
+    backup_max_mb_per_second: float = Field(
+        0, ge=0, description="Most megabytes a second that a backup reads from a node. 0: no limit."
+    )
+    backup_stale_hours: float = Field(
+        30, gt=0, description="Hours without a good backup of everything after which an event says so."
+    )
+    backup_drill_schedule: str = Field(
+        "0 5 * * sun",
+        description="When the newest backup is restored into a scratch database, compared and dropped: five fields of "
+        "cron, UTC. `off`: only when asked.",
+    )
+
     # --- webhooks
     webhook_urls: SecretStr = Field(
         SecretStr(""),
@@ -251,6 +311,11 @@ class Settings(BaseModel):
         named = {host.lower() for host in (*split(self.api_allowed_hosts), self.api_host)}
         return frozenset(named | LOOPBACK_HOSTS)
 
+    @property
+    def backup_key_words(self) -> list[str]:
+        """The recipients and identities of BACKUP_KEY."""
+        return self.backup_key.get_secret_value().replace(",", " ").split()
+
     @functools.cached_property
     def receivers(self) -> tuple[Receiver, ...]:
         """Who is sent each event."""
@@ -271,6 +336,11 @@ class Settings(BaseModel):
             self.flower_basic_auth,
         ]
         plain = [value.get_secret_value() for value in values]
+        # a recipient is public, and so are most options of a store: only what is a secret is masked
+        plain += [word for word in self.backup_key_words if not word.startswith("age1")]
+        plain += [
+            secret for options in (self.backup_options, self.backup_copy_options) for secret in secrets_of(options)
+        ]
         plain += split(self.api_tokens.get_secret_value())
         # Flower takes several user:password pairs; a password can turn up without its user
         plain += [pair.partition(":")[2] for pair in split(self.flower_basic_auth.get_secret_value())]
@@ -315,6 +385,12 @@ class Settings(BaseModel):
         parse_receivers(value.get_secret_value())
         return value
 
+    @field_validator("backup_options", "backup_copy_options")
+    @classmethod
+    def _readable_options(cls, value: SecretStr) -> SecretStr:
+        parse_options(value.get_secret_value())
+        return value
+
     @field_validator("webhook_secret")
     @classmethod
     def _readable_keys(cls, value: SecretStr) -> SecretStr:
@@ -354,6 +430,10 @@ class Settings(BaseModel):
             raise ValueError("REPLICATION_USER needs REPLICATION_PASSWORD beside it")
         if self.receivers and not self.webhook_keys:
             raise ValueError("WEBHOOK_URLS needs WEBHOOK_SECRET beside it: nothing is sent unsigned")
+        if self.backup_copy_url and not self.backup_url:
+            raise ValueError("BACKUP_COPY_URL needs BACKUP_URL beside it: it is a second location")
+        if self.backup_url and self.backup_url.rstrip("/") == self.backup_copy_url.rstrip("/"):
+            raise ValueError("BACKUP_COPY_URL is the same as BACKUP_URL: a second location is another one")
         _ = self.rules  # read now: what was checked is what counts, whatever the file says later
         try:
             parse_nodes(self.couchdb_url, self.replication_nodes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -20,6 +21,11 @@ class Kind(StrEnum):
     VERIFY = "verify"
     REJOIN = "rejoin"
     WEBHOOK = "webhook"
+    BACKUP = "backup"
+    RESTORE = "restore"
+    CHECK = "check-backup"
+    HOLD = "hold-backup"
+    PRUNE = "prune-backups"
 
 
 class State(StrEnum):
@@ -78,13 +84,7 @@ class Request:
 
     @property
     def lock(self) -> str:
-        if self.kind is Kind.VERIFY:
-            return f"verify:{self.database}"  # beside a sync of the same database, never beside another verify
-        if self.kind is Kind.REJOIN:
-            return f"rejoin:{self.params['node']}"
-        if self.kind is Kind.WEBHOOK:
-            return f"webhook:{self.params['mark']}"  # a receiver that hangs holds one thread, and not all there are
-        return f"database:{self.database}" if self.kind is Kind.SYNC else self.kind.value
+        return LOCKS[self.kind](self)
 
     @property
     def dedupe(self) -> str:
@@ -99,6 +99,8 @@ class Request:
         """What Flower shows of it."""
         if self.kind is Kind.WEBHOOK:
             return f"{self.params['event']['type']} to {self.params['receiver']}"
+        if self.kind in {Kind.CHECK, Kind.HOLD, Kind.RESTORE}:
+            return " ".join(filter(None, (self.params["backup"], self.database)))
         return str(self.params["node"]) if self.kind is Kind.REJOIN else self.database or "all"
 
     @property
@@ -106,6 +108,26 @@ class Request:
         """Of two equal requests the broader one is carried out: a sync that makes missing databases does what
         one that does not make them would have done."""
         return int(bool(self.params.get("create_missing")))
+
+
+def _restore_lock(asked: Request) -> str:
+    into = asked.params["as"] or asked.database
+    return f"database:{into}" if into else "restore"
+
+
+# What a job of each kind must own alone while it runs
+LOCKS: dict[Kind, Callable[[Request], str]] = {
+    Kind.SYNC: lambda asked: f"database:{asked.database}",
+    Kind.SETUP: lambda asked: "setup",
+    Kind.VERIFY: lambda asked: f"verify:{asked.database}",  # beside a sync of it, never beside another verify
+    Kind.REJOIN: lambda asked: f"rejoin:{asked.params['node']}",
+    Kind.WEBHOOK: lambda asked: f"webhook:{asked.params['mark']}",  # a receiver that hangs holds one thread, not all
+    Kind.BACKUP: lambda asked: "backups",
+    Kind.PRUNE: lambda asked: "backups",  # what a backup counts on must not be removed meanwhile
+    Kind.RESTORE: _restore_lock,  # never beside a sync of the database
+    Kind.CHECK: lambda asked: f"check:{asked.params['backup']}",
+    Kind.HOLD: lambda asked: f"hold:{asked.params['backup']}",
+}
 
 
 @dataclass(frozen=True)

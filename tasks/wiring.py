@@ -10,6 +10,8 @@ from celery import Celery
 
 from config.celery import options
 from config.settings import Settings, SettingsError
+from tasks.backup_plan import BackupPlan, plan_of
+from tasks.backups_seen import BackupsSeen
 from tasks.dirty import DirtySet
 from tasks.events import Events
 from tasks.lookup import Lookup
@@ -20,6 +22,7 @@ from tasks.replication_seen import ReplicationSeen
 from tasks.rules import rules_of
 from tasks.store import JobStore
 from tasks.submit import Jobs
+from tasks.vaults import Vaults
 from tasks.webhooks import Webhooks
 from worker.core.rules import Rules
 
@@ -39,6 +42,9 @@ class Parts:
     replication: ReplicationSeen
     dirty: DirtySet
     events: Events
+    backups: BackupsSeen
+    backup_plan: BackupPlan
+    vaults: Vaults
 
     @functools.cached_property
     def probes(self) -> dict[str, tuple[float, bool]]:
@@ -53,10 +59,12 @@ class Parts:
 
 
 def build(settings: Settings, *, patience: float = WORKER_PATIENCE) -> Parts:
-    """`patience`: seconds to wait for an answer of Redis. Raises SettingsError where no Redis is configured."""
+    """`patience`: seconds to wait for an answer of Redis. Raises SettingsError where no Redis is configured, and for a
+    setting of backups that cannot be used."""
     url = settings.redis_url.get_secret_value()
     if not url:
         raise SettingsError("REDIS_URL: must name the Redis server of the jobs, like redis://127.0.0.1:6379/0")
+    plan = plan_of(settings)
     client = connect(url, patience=patience)
     celery = Celery(NAME, set_as_current=False)
     celery.config_from_object(options(settings))
@@ -80,5 +88,8 @@ def build(settings: Settings, *, patience: float = WORKER_PATIENCE) -> Parts:
         lookup=Lookup(seen, publisher.look),
         replication=ReplicationSeen(client),
         dirty=DirtySet(client, settings.job_lease_seconds),
+        backups=BackupsSeen(client),
+        backup_plan=plan,
+        vaults=Vaults(plan),
         events=Events(client, Webhooks(settings, jobs).submit, settings.secrets),
     )

@@ -30,6 +30,15 @@ class EventType(StrEnum):
     NODE_MAINTENANCE = "node.maintenance"
     LINKS_BROKEN = "links.broken"
     LINKS_MENDED = "links.mended"
+    BACKUP_FINISHED = "backup.finished"
+    BACKUP_FAILED = "backup.failed"
+    BACKUP_STALE = "backup.stale"
+    BACKUP_FRESH = "backup.fresh"
+    BACKUP_VERIFIED = "backup.verified"
+    BACKUP_DAMAGED = "backup.damaged"
+    BACKUP_NOT_COPIED = "backup.not-copied"
+    RESTORE_FINISHED = "restore.finished"
+    RESTORE_FAILED = "restore.failed"
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,15 @@ ABOUT: Mapping[EventType, About] = {
     EventType.NODE_REJOIN_FAILED: About("a node that was away could not be brought up to date", ("job", "error")),
     EventType.NODE_MAINTENANCE: About("a person took a node out, or put it back", ("on",)),
     EventType.LINKS_BROKEN: About("links between two nodes stopped carrying changes", ("source", "target", "count")),
+    EventType.BACKUP_FINISHED: About("a backup was made", ("backup", "job", "databases", "stored_bytes", "seconds")),
+    EventType.BACKUP_FAILED: About("a backup failed, or some of its databases did", ("backup", "job", "error")),
+    EventType.BACKUP_STALE: About("there has been no good backup of everything for too long", ("hours",)),
+    EventType.BACKUP_FRESH: About("there is a good backup of everything again", ("backup",)),
+    EventType.BACKUP_VERIFIED: About("a backup was restored as a drill, and was what it should be", ("backup", "job")),
+    EventType.BACKUP_DAMAGED: About("a check or a drill found a backup wanting", ("backup", "job", "error")),
+    EventType.BACKUP_NOT_COPIED: About("backups could not be copied to the second location", ("backup", "error")),
+    EventType.RESTORE_FINISHED: About("databases were restored", ("backup", "job", "mode", "refused")),
+    EventType.RESTORE_FAILED: About("a restore failed", ("backup", "job", "mode", "error")),
     EventType.LINKS_MENDED: About("all links from one node to another carry changes again", ("source", "target")),
 }
 

@@ -1,13 +1,15 @@
 """Backups to a second location, as they are: object by object, nothing opened or sealed anew.
 
 What lies there already is not sent again, so a copy that broke off is gone on with, and one that was away for a week is
-caught up. Nothing is ever removed there because it is gone here: whoever empties the first location must not empty both.
+caught up. Nothing is ever removed there because it is gone here: whoever empties the first location must not empty
+both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from worker.blobs.store import SLICE
@@ -44,7 +46,7 @@ def copy(source: Vault, target: Vault, control: Control) -> Copied:
             continue
         control.report("copy", len(result.backups), None, "backups")
         for portion in batches(_objects(source, manifest), PORTION):
-            for outcome in pooled(portion, lambda one: _copy(source, target, *one), AT_ONCE, control):
+            for outcome in pooled(portion, partial(_copy, source, target), AT_ONCE, control):
                 if outcome.error is not None:
                     raise outcome.error
                 result.objects += bool(outcome.value)
@@ -69,8 +71,9 @@ def _objects(source: Vault, manifest: Manifest) -> Iterator[tuple[str, int]]:
                     yield one.object, one.size
 
 
-def _copy(source: Vault, target: Vault, name: str, size: int) -> int:
+def _copy(source: Vault, target: Vault, one: tuple[str, int]) -> int:
     """Returns the bytes sent: 0 where it was there."""
+    name, size = one
     if target.blobs.size(name) == size:
         return 0
     if size <= SLICE:

@@ -1,0 +1,261 @@
+"""The bodies of the backup jobs: from a job's parameters to an operation, what it means to others, its result back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from config.logs import get
+from tasks import catalogue
+from tasks.jobs import Job
+from tasks.redis import StoreUnavailable
+from tasks.wiring import Parts
+from worker.core.backup_nodes import Candidate, best_first
+from worker.core.errors import Cancelled, ReplicationError
+from worker.core.health import NodeState
+from worker.core.manifest import Manifest, backup_id, folder
+from worker.core.windows import closed
+from worker.couch.cluster import Cluster
+from worker.ops.backup import choose, notes
+from worker.ops.backup import run as backup
+from worker.ops.backup.catalogue import Catalogue
+from worker.ops.backup.check import check
+from worker.ops.backup.copy import copy
+from worker.ops.backup.drill import drill
+from worker.ops.backup.pace import Throttle
+from worker.ops.backup.prune import prune
+from worker.ops.control import Control
+
+log = get(__name__)
+MEGABYTE = 1_000_000
+LOOK_EVERY = 5.0  # seconds between two looks at whether a blackout is over
+EVERYTHING = "*"
+
+
+def run_backup(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
+    made = backup_id(job.created_at, job.id)
+    try:
+        result = _back_up(parts, cluster, job, control, made)
+    except Cancelled:
+        _remove_broken_off(parts, cluster, made)
+        raise
+    except ReplicationError as error:
+        _failed(parts, cluster, job, made, error)
+        raise
+    return result
+
+
+def _back_up(parts: Parts, cluster: Cluster, job: Job, control: Control, made: str) -> dict[str, Any]:
+    vault = parts.vaults.main(cluster)
+    plan, asked = parts.backup_plan, job.params["databases"]
+    globs = asked or plan.include
+    nodes = candidates(parts, cluster)
+    control.report("look")
+    found = choose.databases(cluster, nodes, globs, () if asked else plan.exclude, control)
+    order = backup.Order(
+        id=made,
+        started_at=job.created_at,
+        scope=tuple(asked) if asked else (EVERYTHING,),
+        databases=found,
+        full=bool(job.params["full"]),
+        full_after=parts.settings.backup_full_days * 86_400.0,
+        scheduled=bool(job.params["scheduled"]),
+    )
+    throttle = Throttle(parts.settings.backup_max_mb_per_second * MEGABYTE)
+    rest = _rest(parts, control) if order.scheduled else lambda: None
+    manifest = backup.run(cluster, order, vault, control, throttle=throttle, rest=rest)
+    result = _result(manifest)
+    parts.events.record(
+        "backup.finished",
+        at=time.time(),
+        severity="info",
+        detail=f"backup {made}: {result['databases']} databases, {result['stored_bytes']:,} bytes, {result['seconds']} s",
+        backup=made,
+        job=job.id,
+        databases=result["databases"],
+        stored_bytes=result["stored_bytes"],
+        seconds=result["seconds"],
+    )
+    result["copied"] = _copied(parts, cluster, made, control)
+    result["pruned"] = _pruned(parts, cluster, control)
+    _seen(parts, cluster)
+    return result
+
+
+def candidates(parts: Parts, cluster: Cluster) -> list[str]:
+    """The nodes that may be read from, the best first; in configured order where nothing is known yet."""
+    sweep = parts.seen.sweep() or {"nodes": []}
+    nodes = {node["name"]: node for node in sweep["nodes"]}
+    standings = parts.seen.standings()
+
+    def candidate(place: int, name: str) -> Candidate:
+        node = nodes.get(name, {})
+        return Candidate(
+            name,
+            place,
+            NodeState(node.get("state", NodeState.UNKNOWN)),
+            standings.get(name, {}).get("lag"),
+            (node.get("load") or {}).get("run_queue"),
+        )
+
+    found = [candidate(place, name) for place, name in enumerate(cluster.names)]
+    # with none that is fit, one that is not is still worth asking: it may just have come back
+    return best_first(found, parts.settings.ready_max_lag) or cluster.names
+
+
+def _rest(parts: Parts, control: Control) -> Callable[[], None]:
+    def rest() -> None:
+        while closed(parts.backup_plan.blackout, time.time()) is not None:
+            control.report("blackout")
+            control.check()
+            time.sleep(LOOK_EVERY)
+
+    return rest
+
+
+def _result(manifest: Manifest) -> dict[str, Any]:
+    told = catalogue.summary(manifest, None, None)
+    kept = ("databases", "documents", "changed", "attachments", "stored_bytes", "full", "parents")
+    return {
+        "backup_id": manifest.id,
+        **{name: told[name] for name in kept},
+        "seconds": round(manifest.finished_at - manifest.started_at, 3),
+    }
+
+
+def _copied(parts: Parts, cluster: Cluster, made: str, control: Control) -> dict[str, Any] | None:
+    """To the second location, where there is one. That it fails is told, and does not make the backup a bad one."""
+    try:
+        target = parts.vaults.copy(cluster)
+        return copy(parts.vaults.main(cluster), target, control).as_json() if target else None
+    except ReplicationError as error:
+        detail = f"backups could not be copied to the second location: {error.detail}"
+        parts.events.record(
+            "backup.not-copied", at=time.time(), severity="error", detail=detail, backup=made, error=error.slug
+        )
+        return {"error": error.slug, "detail": error.detail}
+
+
+def _pruned(parts: Parts, cluster: Cluster, control: Control) -> dict[str, Any]:
+    """By retention, at both locations. That it fails is no failure of the backup either."""
+    try:
+        return _prune(parts, cluster, control, dry_run=False)
+    except ReplicationError as error:
+        log.warning("retention not carried out", error=str(error))
+        return {"error": error.slug, "detail": error.detail}
+
+
+def _prune(parts: Parts, cluster: Cluster, control: Control, *, dry_run: bool) -> dict[str, Any]:
+    policy, now = parts.backup_plan.retention, time.time()
+    told = prune(parts.vaults.main(cluster), policy, now, control, dry_run=dry_run).as_json()
+    other = parts.vaults.copy(cluster)
+    told["copy"] = prune(other, policy, now, control, dry_run=dry_run).as_json() if other else None
+    return told
+
+
+def run_prune(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
+    result = _prune(parts, cluster, control, dry_run=bool(job.params["dry_run"]))
+    _seen(parts, cluster)
+    return result
+
+
+def run_check(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
+    vault = parts.vaults.main(cluster)
+    manifest = Catalogue(vault).find(str(job.params["backup"]))
+    try:
+        if not job.params["drill"]:
+            return check(vault, manifest, control).as_json()
+        server = cluster[str(job.params["node"] or candidates(parts, cluster)[-1])]
+        done = drill(vault, manifest, server, control, tag=job.id[-12:], now=time.time())
+    except ReplicationError as error:
+        if job.params["drill"] and error.result is not None:
+            _note_drill(parts, cluster, manifest, error.result, error.detail)
+        _damaged(parts, job, manifest, error)
+        raise
+    result = done.as_json()
+    _note_drill(parts, cluster, manifest, result, None)
+    parts.events.record(
+        "backup.verified",
+        at=time.time(),
+        severity="info",
+        node=done.node,
+        detail=f"backup {manifest.id} was restored on {done.node}, and is what it should be: "
+        f"{len(done.databases)} databases, {result['seconds']} s",
+        backup=manifest.id,
+        job=job.id,
+    )
+    return result
+
+
+def _note_drill(
+    parts: Parts, cluster: Cluster, manifest: Manifest, result: dict[str, Any], trouble: str | None
+) -> None:
+    done = notes.Drill(
+        ok=trouble is None,
+        at=result["at"],
+        node=result["node"],
+        seconds=result["seconds"],
+        databases=len(result["databases"]),
+        detail=trouble,
+    )
+    notes.put_drill(parts.vaults.main(cluster), manifest.id, done)
+    _seen(parts, cluster)
+
+
+def _damaged(parts: Parts, job: Job, manifest: Manifest, error: ReplicationError) -> None:
+    what = "drill" if job.params["drill"] else "check"
+    with suppress(StoreUnavailable):
+        parts.events.record(
+            "backup.damaged",
+            at=time.time(),
+            severity="error",
+            detail=f"{what} of backup {manifest.id} failed: {error.detail}",
+            database=error.database,
+            backup=manifest.id,
+            job=job.id,
+            error=error.slug,
+        )
+
+
+def run_hold(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
+    params = job.params
+    hold = notes.Hold(bool(params["on"]), params["reason"], job.created_at)
+    main = parts.vaults.main(cluster)
+    manifest = Catalogue(main).find(str(params["backup"]))
+    for vault in filter(None, (main, parts.vaults.copy(cluster))):
+        notes.put_hold(vault, manifest.id, hold)
+    _seen(parts, cluster)
+    return {"backup": manifest.id, "on": hold.on, "reason": hold.reason}
+
+
+def _failed(parts: Parts, cluster: Cluster, job: Job, made: str, error: ReplicationError) -> None:
+    with suppress(StoreUnavailable):
+        parts.events.record(
+            "backup.failed",
+            at=time.time(),
+            severity="error",
+            database=error.database,
+            node=error.node,
+            detail=f"backup {made} failed: {error.detail}",
+            backup=made,
+            job=job.id,
+            error=error.slug,
+        )
+        _seen(parts, cluster)
+
+
+def _seen(parts: Parts, cluster: Cluster) -> None:
+    """What was done is to be seen now. Where the store fails at this, it is seen later."""
+    try:
+        catalogue.refresh(parts, cluster)
+    except ReplicationError as error:
+        log.warning("catalogue not read", error=str(error))
+
+
+def _remove_broken_off(parts: Parts, cluster: Cluster, made: str) -> None:
+    """Of a backup that somebody cancelled: nobody goes on with it."""
+    with suppress(ReplicationError):
+        vault = parts.vaults.main(cluster)
+        vault.blobs.delete([found.name for found in vault.blobs.listed(folder(made))])

@@ -1,0 +1,74 @@
+"""The settings of backups, read into what works with them. Once a process, at its start: a bad value stops it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from config.backups import OFF, parse_options
+from config.nodes import split
+from config.settings import Settings, SettingsError
+from worker.blobs.seal import Keys
+from worker.blobs.store import check_url
+from worker.core import cron
+from worker.core.retention import Policy, parse_policy
+from worker.core.windows import Window, parse_windows
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class BackupPlan:
+    """`schedule` and `drills`: cron expressions; None: only when asked."""
+
+    url: str
+    options: dict[str, str]
+    copy_url: str
+    copy_options: dict[str, str]
+    keys: Keys | None
+    schedule: str | None
+    drills: str | None
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    retention: Policy
+    blackout: tuple[Window, ...]
+
+    @property
+    def on(self) -> bool:
+        return bool(self.url)
+
+
+def plan_of(settings: Settings) -> BackupPlan:
+    """Raises SettingsError, which names the variable and what it should be."""
+    key = settings.backup_key.get_secret_value()
+    for name in ("backup_url", "backup_copy_url"):
+        if url := getattr(settings, name):
+            _read(name, check_url, url)
+    return BackupPlan(
+        url=settings.backup_url,
+        options=parse_options(settings.backup_options.get_secret_value()),
+        copy_url=settings.backup_copy_url,
+        copy_options=parse_options(settings.backup_copy_options.get_secret_value()),
+        keys=_read("backup_key", Keys.parse, key) if key else None,
+        schedule=_read("backup_schedule", _cron, settings.backup_schedule),
+        drills=_read("backup_drill_schedule", _cron, settings.backup_drill_schedule),
+        include=split(settings.backup_include),
+        exclude=split(settings.backup_exclude),
+        retention=_read("backup_retention", parse_policy, settings.backup_retention),
+        blackout=_read("backup_blackout", parse_windows, settings.backup_blackout),
+    )
+
+
+def _cron(text: str) -> str | None:
+    if text.strip().lower() == OFF:
+        return None
+    cron.check(text)
+    return text
+
+
+def _read(name: str, parse: Callable[[str], Value], text: str) -> Value:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise SettingsError(f"{name.upper()}: {error}") from None

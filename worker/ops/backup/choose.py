@@ -1,0 +1,58 @@
+"""Which databases are to be backed up, and where each can be read."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+
+from worker.core.errors import NotFound, ReplicationError, Unreachable
+from worker.core.names import is_own, nearest
+from worker.couch.cluster import Cluster
+from worker.ops.control import Control
+from worker.ops.look import LOOK_TIMEOUT, reason
+from worker.ops.parallel import each
+
+NEVER = ("_replicator", "_global_changes")  # made by set-up, and by the server, of what else is there
+
+
+def databases(
+    cluster: Cluster, nodes: Sequence[str], globs: Sequence[str], exclude: Sequence[str], control: Control
+) -> dict[str, list[str]]:
+    """Database -> the nodes that have it, in the order of `nodes`, for all that match a glob.
+
+    Raises Unreachable where no node answers, and NotFound for a name without `*` or `?` that none has.
+    """
+    outcomes = each(nodes, lambda name: cluster[name].databases(read_timeout=LOOK_TIMEOUT), control)
+    answered = {name: outcome.value for name, outcome in outcomes.items() if outcome.value is not None}
+    if not answered:
+        errors = [outcome.error for outcome in outcomes.values() if outcome.error is not None]
+        raise _nobody(errors)
+    found: dict[str, list[str]] = {}
+    for node, names in answered.items():
+        for name in names:
+            if wanted(name, globs, exclude):
+                found.setdefault(name, []).append(node)
+    missing = [glob for glob in globs if not set(glob) & set("*?[") and glob not in found and glob != "_users"]
+    if missing:
+        known = {name for names in answered.values() for name in names}
+        hints = nearest(missing[0], known)
+        close = f"; did you mean {', '.join(hints)}?" if hints else ""
+        raise NotFound(f"no node that answers has a database {missing[0]!r}{close}", database=missing[0])
+    return dict(sorted(found.items()))
+
+
+def wanted(name: str, globs: Sequence[str], exclude: Sequence[str]) -> bool:
+    """`*` means every user database: a system database has to be asked for by a glob that begins with `_`."""
+    if name in NEVER or is_own(name):
+        return False
+    return any(_matches(name, glob) for glob in globs) and not any(_matches(name, glob) for glob in exclude)
+
+
+def _matches(name: str, glob: str) -> bool:
+    return name.startswith("_") <= glob.startswith("_") and fnmatch.fnmatchcase(name, glob)
+
+
+def _nobody(errors: Sequence[ReplicationError]) -> ReplicationError:
+    if len(errors) == 1:
+        return errors[0]
+    return Unreachable("no node answers: " + ", ".join(f"{error.node} ({reason(error)})" for error in errors))
