@@ -10,8 +10,24 @@ from collections.abc import Callable
 
 from flask import Flask, Response
 
-from api import auth, context, docs, errors, events, health, jobs, nodes, observed, openapi, replication
+from api import (
+    auth,
+    backups,
+    context,
+    docs,
+    errors,
+    events,
+    health,
+    jobs,
+    metrics,
+    nodes,
+    observed,
+    openapi,
+    replication,
+)
 from config.settings import Settings
+from tasks.backup_plan import plan_of
+from tasks.backups_seen import BackupsSeen
 from tasks.events import Events
 from tasks.lookup import Lookup
 from tasks.observations import Observations
@@ -23,7 +39,9 @@ KEEP_ALIVE = 15.0  # seconds between two comments on a quiet event stream
 _BLUEPRINTS = (
     replication.blueprint,
     jobs.blueprint,
+    backups.blueprint,
     events.blueprint,
+    metrics.blueprint,
     health.blueprint,
     nodes.blueprint,
     docs.blueprint,
@@ -44,6 +62,7 @@ def create_app(
     replication_seen: ReplicationSeen,
     soon: Callable[[str], None],
     recorded: Events,
+    backups_seen: BackupsSeen,
     *,
     clock: Callable[[], float] = time.time,
     keep_alive_seconds: float = KEEP_ALIVE,
@@ -68,6 +87,8 @@ def create_app(
             replication=replication_seen,
             soon=soon,
             events=recorded,
+            backups=backups_seen,
+            backup_plan=plan_of(settings),
             slots=context.Slots(settings.api_threads),
             clock=clock,
             shown_settings=observed.shown_settings(settings),

@@ -10,6 +10,8 @@ from typing import Any
 from flask import current_app
 
 from config.settings import Settings
+from tasks.backup_plan import BackupPlan
+from tasks.backups_seen import BackupsSeen
 from tasks.events import Events
 from tasks.lookup import Lookup
 from tasks.observations import Observations
@@ -47,6 +49,8 @@ class Context:
     replication: ReplicationSeen
     soon: Callable[[str], None]
     events: Events
+    backups: BackupsSeen
+    backup_plan: BackupPlan
     slots: Slots
     clock: Callable[[], float]
     shown_settings: Mapping[str, Any]

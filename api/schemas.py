@@ -72,7 +72,7 @@ def _node_names(value: Any) -> Any:
     return sorted(value)
 
 
-def _page_size(most: int) -> BeforeValidator:
+def page_size(most: int) -> BeforeValidator:
     def check(value: Any) -> Any:
         if isinstance(value, str) and not (value.isascii() and value.isdigit() and len(value) <= 4):
             raise PydanticCustomError("page_size", f"must be a whole number from 1 to {most}")
@@ -81,7 +81,7 @@ def _page_size(most: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _absent(value: Any) -> bool:
+def absent(value: Any) -> bool:
     return value is None
 
 
@@ -131,23 +131,23 @@ Wait = Annotated[
 ]
 
 
-class _In(BaseModel):
+class In(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class _Out(BaseModel):
+class Out(BaseModel):
     model_config = ConfigDict(frozen=True, serialize_by_alias=True)
 
 
 # --- requests
 
 
-class SyncRequest(_In):
+class SyncRequest(In):
     database: DatabaseName
     wait: Wait = False
 
 
-class SetupRequest(_In):
+class SetupRequest(In):
     database: DatabaseNames = Field(
         default_factory=list, description="One database, several, or (left out) all that replication is on for."
     )
@@ -158,7 +158,7 @@ class SetupRequest(_In):
     wait: Wait = False
 
 
-class VerifyRequest(_In):
+class VerifyRequest(In):
     database: DatabaseName
     nodes: NodeNames = Field(
         default_factory=list, description="Compare only these nodes, two or more; left out: all that are configured."
@@ -167,40 +167,40 @@ class VerifyRequest(_In):
     wait: Wait = False
 
 
-class NoQuery(_In):
+class NoQuery(In):
     """For addresses that take no query parameters: a misspelt one is an error everywhere."""
 
 
-class StatusQuery(_In):
+class StatusQuery(In):
     model_config = ConfigDict(strict=False)  # a query has only strings
 
     database: str | None = Field(None, min_length=1, description="Only the links of this database.")
     cursor: str | None = Field(None, min_length=1, description="`next` of the page before.")
-    limit: Annotated[int, _page_size(MOST_STATUS_DATABASES)] = Field(
+    limit: Annotated[int, page_size(MOST_STATUS_DATABASES)] = Field(
         200, ge=1, le=MOST_STATUS_DATABASES, description="Most databases whose links are answered."
     )
 
 
-class JobsQuery(_In):
+class JobsQuery(In):
     model_config = ConfigDict(strict=False)  # a query has only strings
 
     state: State | None = Field(None, description="Only jobs in this state.")
     kind: Kind | None = Field(None, description="Only jobs of this kind.")
     database: str | None = Field(None, min_length=1, description="Only jobs of this database.")
     cursor: str | None = Field(None, pattern=_UUID, description="`next` of the page before.")
-    limit: Annotated[int, _page_size(MOST_JOBS_A_PAGE)] = Field(
+    limit: Annotated[int, page_size(MOST_JOBS_A_PAGE)] = Field(
         50, ge=1, le=MOST_JOBS_A_PAGE, description="Most jobs to answer."
     )
 
 
-class EventsQuery(_In):
+class EventsQuery(In):
     model_config = ConfigDict(strict=False)  # a query has only strings
 
     after: str | None = Field(
         None, pattern=_EVENT_ID, description="Only events after the one with this id, oldest first: for who follows."
     )
     before: str | None = Field(None, pattern=_EVENT_ID, description="Only events before the one with this id.")
-    limit: Annotated[int, _page_size(MOST_EVENTS_A_PAGE)] = Field(
+    limit: Annotated[int, page_size(MOST_EVENTS_A_PAGE)] = Field(
         50, ge=1, le=MOST_EVENTS_A_PAGE, description="Most events to answer."
     )
     type: EventType | None = Field(None, description="Only events of this type.")
@@ -210,7 +210,7 @@ class EventsQuery(_In):
 # --- jobs
 
 
-class ProgressBody(_Out):
+class ProgressBody(Out):
     phase: str = Field(examples=["gather"])
     done: int | None = Field(description="How many units are done; null while unknown.")
     total: int | None
@@ -218,20 +218,20 @@ class ProgressBody(_Out):
     eta_seconds: float | None
 
 
-class JobErrorBody(_Out):
+class JobErrorBody(Out):
     type: str = Field(description="A stable name, listed in docs/api.md.", examples=["unreachable"])
     detail: str
     retryable: bool = Field(description="Whether the same request may succeed later.")
     context: dict[str, Any] = Field(description="What a program can act on.")
 
 
-class JobLinks(_Out):
+class JobLinks(Out):
     own: str = Field(serialization_alias="self", examples=[f"/api/jobs/{_EXAMPLE_ID}"])
     events: str = Field(examples=[f"/api/jobs/{_EXAMPLE_ID}/events"])
-    cancel: str | None = Field(None, exclude_if=_absent, description="Send DELETE here; absent once the job has ended.")
+    cancel: str | None = Field(None, exclude_if=absent, description="Send DELETE here; absent once the job has ended.")
 
 
-class JobBody(_Out):
+class JobBody(Out):
     id: str = Field(examples=[_EXAMPLE_ID])
     kind: Kind
     state: State
@@ -266,7 +266,7 @@ class SubmittedJobBody(JobBody):
     deduplicated: bool = Field(description="An equal job was queued already: this is that one.")
 
 
-class JobsBody(_Out):
+class JobsBody(Out):
     jobs: list[JobBody] = Field(description="Newest first.")
     next: str | None = Field(description="Cursor of the next page; null on the last one.")
 
@@ -274,7 +274,7 @@ class JobsBody(_Out):
 # --- events
 
 
-class EventBody(_Out):
+class EventBody(Out):
     id: str = Field(description="Ids grow; each is a cursor.", examples=["1795446000123-0"])
     type: EventType
     at: Time
@@ -289,7 +289,7 @@ class EventBody(_Out):
         return cls.model_validate({**vars(event), "data": dict(event.data)})
 
 
-class EventsBody(_Out):
+class EventsBody(Out):
     events: list[EventBody] = Field(description="Newest first; with `after` oldest first.")
     next: str | None = Field(
         description="`before` (with `after`: `after`) of the next page; null where there is no more."
@@ -299,7 +299,7 @@ class EventsBody(_Out):
 # --- what was last seen
 
 
-class NodeHealth(_Out):
+class NodeHealth(Out):
     name: str = Field(examples=["replica1"])
     state: NodeState = Field(description="`suspect` has failed, but not often enough in a row to be called down.")
     since: Time | None = Field(description="Since when it is in this state.")
@@ -311,38 +311,38 @@ class NodeVerdict(NodeHealth):
     version: str | None = None
 
 
-class SlowestTask(_Out):
+class SlowestTask(Out):
     type: str = Field(examples=["database_compaction"])
     database: str | None
     progress: int = Field(description="Percent.")
 
 
-class ActiveTasks(_Out):
+class ActiveTasks(Out):
     counts: dict[str, int] = Field(description="How many run, by type.", examples=[{"replication": 3, "indexer": 1}])
     slowest: SlowestTask | None = Field(description="Of those that have an end, the one that is furthest from it.")
 
 
-class ReplicationJobs(_Out):
+class ReplicationJobs(Out):
     running: int
     pending: int = Field(description="Wait for their turn.")
     crashed: int = Field(description="Failed, and wait to be tried again.")
     total: int
 
 
-class Load(_Out):
+class Load(Out):
     run_queue: int = Field(description="Processes that wait for a core; far above the count of cores: short of CPU.")
     messages: int = Field(description="Unread messages between the processes of the server.")
     memory_bytes: int
 
 
-class DatabaseSize(_Out):
+class DatabaseSize(Out):
     name: str
     file_bytes: int
     active_bytes: int
     fragmentation: float | None
 
 
-class Disk(_Out):
+class Disk(Out):
     """Of all databases, system databases too; views are not counted."""
 
     databases: int
@@ -368,7 +368,7 @@ class NodeBody(NodeVerdict):
     observed_at: Time | None = None
 
 
-class ReadyQuery(_In):
+class ReadyQuery(In):
     model_config = ConfigDict(strict=False)  # a query has only strings
 
     max_lag: int | None = Field(None, ge=0, description="Most changes by which it may lag; unknown lag is too much.")
@@ -377,16 +377,16 @@ class ReadyQuery(_In):
     )
 
 
-class MaintenanceRequest(_In):
+class MaintenanceRequest(In):
     on: bool = Field(description="`true` takes the node out: no client is sent there. `false` lets it in again.")
     reason: str | None = Field(None, min_length=1, max_length=200, description="Why, for those who look at it later.")
 
 
-class RejoinRequest(_In):
+class RejoinRequest(In):
     wait: Wait = False
 
 
-class ReadyBody(_Out):
+class ReadyBody(Out):
     ready: bool
     node: str
     state: NodeState
@@ -395,26 +395,26 @@ class ReadyBody(_Out):
     observed_at: Time | None = None
 
 
-class ReadyShort(_Out):
+class ReadyShort(Out):
     """All that a caller without a token is told."""
 
     ready: bool
 
 
-class MaintenanceBody(_Out):
+class MaintenanceBody(Out):
     node: str
     on: bool
     reason: str | None
     since: Time
 
 
-class NodesBody(_Out):
+class NodesBody(Out):
     observed_at: Time | None = Field(description="When the last sweep was; null before the first.")
     primary: str | None = Field(None, description="The node that acts as the primary now.")
     nodes: list[NodeBody]
 
 
-class LinkBody(_Out):
+class LinkBody(Out):
     database: str
     source: str
     target: str
@@ -435,7 +435,7 @@ class LinkBody(_Out):
     observed_at: Time | None = None
 
 
-class ArrivalBody(_Out):
+class ArrivalBody(Out):
     source: str
     target: str
     seconds: float | None = Field(description="From the write to its being seen; null: not arrived, or not known.")
@@ -443,12 +443,12 @@ class ArrivalBody(_Out):
     error: str | None = None
 
 
-class CanaryBody(_Out):
+class CanaryBody(Out):
     observed_at: Time
     arrivals: list[ArrivalBody]
 
 
-class ReplicationStatus(_Out):
+class ReplicationStatus(Out):
     observed_at: Time | None
     mode: Mode
     links: list[LinkBody]
@@ -460,23 +460,23 @@ class ReplicationStatus(_Out):
     next: str | None = Field(description="Cursor of the next page; null on the last one.")
 
 
-class ReplicationHealth(_Out):
+class ReplicationHealth(Out):
     status: ClusterState = Field(description="`unknown` before the first sweep and where the last one is too old.")
     observed_at: Time | None
     nodes: list[NodeVerdict]
 
 
-class NodeInfo(_Out):
+class NodeInfo(Out):
     name: str
     url: str = Field(description="How we reach it.")
-    peer_url: str | None = Field(None, exclude_if=_absent, description="How its peers do, where that differs.")
+    peer_url: str | None = Field(None, exclude_if=absent, description="How its peers do, where that differs.")
     role: Literal["primary", "replica"]
     replicator: dict[str, str] | None = Field(
         description="Its `[replicator]` options in force, as far as they matter here; null while unknown."
     )
 
 
-class RuleInfo(_Out):
+class RuleInfo(Out):
     databases: list[str]
     topology: str
     direction: str
@@ -484,13 +484,13 @@ class RuleInfo(_Out):
     selector: dict[str, Any] | None
 
 
-class WatcherInfo(_Out):
+class WatcherInfo(Out):
     name: str
     leads: bool
     feeds: dict[str, Time | None] = Field(description="Node -> since when its feed is open; null: it is not.")
 
 
-class ReplicationInfo(_Out):
+class ReplicationInfo(Out):
     mode: Mode
     mode_reason: str | None
     topology: str
@@ -506,27 +506,27 @@ class ReplicationInfo(_Out):
 # --- the health of the service itself
 
 
-class RedisHealth(_Out):
+class RedisHealth(Out):
     ok: bool
     detail: str | None
 
 
-class WorkersHealth(_Out):
+class WorkersHealth(Out):
     count: int | None = Field(description="Workers heard of lately; null while Redis is away.")
     last_heartbeat: Time | None
 
 
-class BeatHealth(_Out):
+class BeatHealth(Out):
     last_tick: Time | None
     ok: bool | None
 
 
-class WatcherHealth(_Out):
+class WatcherHealth(Out):
     count: int | None = Field(description="Watchers heard of lately; null while Redis is away.")
     last_heartbeat: Time | None
 
 
-class ServiceStatus(_Out):
+class ServiceStatus(Out):
     """All that a caller without a token is told."""
 
     status: Literal["ok", "degraded", "unavailable"] = Field(

@@ -15,5 +15,12 @@ def make(settings: Settings | None = None) -> Flask:
     settings = settings or current()
     parts = build(settings, patience=API_PATIENCE)
     return create_app(
-        settings, parts.jobs, parts.seen, parts.lookup, parts.replication, parts.publisher.soon, parts.events
+        settings,
+        parts.jobs,
+        parts.seen,
+        parts.lookup,
+        parts.replication,
+        parts.publisher.soon,
+        parts.events,
+        parts.backups,
     )

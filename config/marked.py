@@ -37,6 +37,11 @@ class Problems:
     def add_at(self, mark: yaml.Mark, words: str) -> None:
         self._found[(mark.line + 1, mark.column + 1, words)] = None
 
+    @property
+    def words(self) -> list[str]:
+        """All of them without their places, for what is no file."""
+        return [words for _, _, words in sorted(self._found)]
+
     def refuse_any(self) -> None:
         """Raises ValueError with a line for each, in the order of the file, where there are any."""
         if self._found:

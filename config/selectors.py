@@ -8,10 +8,12 @@ https://docs.couchdb.org/en/stable/ddocs/mango.html#selectors . `$text` is missi
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -39,6 +41,15 @@ def read_selector(node: yaml.Node, problems: Problems) -> dict[str, Any] | None:
     if not node.value:
         problems.add(node, "an empty selector would select everything: name a field, or leave the selector out")
     return _conditions(node, problems, named=False)
+
+
+def selector_errors(selector: dict[str, Any]) -> list[str]:
+    """What is wrong with a selector that came as JSON, which is YAML as well."""
+    problems = Problems(Path("selector"))
+    node = yaml.compose(json.dumps(selector), Loader=yaml.SafeLoader)
+    assert node is not None  # noqa: S101 - an object is never an empty document
+    read_selector(node, problems)
+    return problems.words
 
 
 def _conditions(node: yaml.MappingNode, problems: Problems, *, named: bool) -> dict[str, Any]:

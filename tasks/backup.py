@@ -10,6 +10,7 @@ from typing import Any
 from config.logs import get
 from tasks import catalogue
 from tasks.jobs import Job
+from tasks.policy import gives_up
 from tasks.redis import StoreUnavailable
 from tasks.wiring import Parts
 from worker.core.backup_nodes import Candidate, best_first
@@ -42,7 +43,8 @@ def run_backup(parts: Parts, cluster: Cluster, job: Job, control: Control) -> di
         _remove_broken_off(parts, cluster, made)
         raise
     except ReplicationError as error:
-        _failed(parts, cluster, job, made, error)
+        if gives_up(error, job, parts.settings.job_max_attempts):
+            _failed(parts, cluster, job, made, error)
         raise
     return result
 
@@ -71,7 +73,7 @@ def _back_up(parts: Parts, cluster: Cluster, job: Job, control: Control, made: s
         "backup.finished",
         at=time.time(),
         severity="info",
-        detail=f"backup {made}: {result['databases']} databases, {result['stored_bytes']:,} bytes, {result['seconds']} s",
+        detail=f"backup {made}: {result['databases']} databases, {result['stored_bytes']} bytes, {result['seconds']} s",
         backup=made,
         job=job.id,
         databases=result["databases"],
@@ -172,7 +174,8 @@ def run_check(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dic
     except ReplicationError as error:
         if job.params["drill"] and error.result is not None:
             _note_drill(parts, cluster, manifest, error.result, error.detail)
-        _damaged(parts, job, manifest, error)
+        if gives_up(error, job, parts.settings.job_max_attempts):
+            _damaged(parts, job, manifest, error)
         raise
     result = done.as_json()
     _note_drill(parts, cluster, manifest, result, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tasks.jobs import Kind
+from tasks.jobs import Job, Kind
 from worker.core.errors import DeliveryFailed, LockedOut, Permanent, ReplicationError
 
 FIRST_DELAY = 5.0  # seconds
@@ -39,6 +39,12 @@ def starts(kind: Kind, max_attempts: int) -> int:
     """How many starts of a job may end with a lost worker or a transient error; `max_attempts`: of kinds without a
     schedule of their own."""
     return len(PAUSES[kind]) + 1 if kind in PAUSES else max_attempts
+
+
+def gives_up(error: Exception, job: Job, max_attempts: int) -> bool:
+    """Whether this error ends the job: then it is time to tell people."""
+    most = starts(job.kind, max_attempts)
+    return isinstance(decide(error, job.failures + 1, most, 0, PAUSES.get(job.kind, ())), GiveUp)
 
 
 def decide(error: Exception, attempt: int, most: int, chance: float, pauses: Sequence[float] = ()) -> Retry | GiveUp:

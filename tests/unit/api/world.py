@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from config.settings import Settings, build
+from tasks.backups_seen import BackupsSeen
 from tasks.events import Events
 from tasks.jobs import Job, Kind, Request, State
 from tasks.lookup import Lookup
@@ -53,10 +54,13 @@ class World:
         self.replication = ReplicationSeen(redis)
         self.jobs = Jobs(self.store, self._publish)
         self.events = Events(redis)
-        self.app = self._app(self.jobs, self.seen, self.replication, self.events)
+        self.backups = BackupsSeen(redis)
+        self.app = self._app(self.jobs, self.seen, self.replication, self.events, self.backups)
         self.client = self.app.test_client()
 
-    def _app(self, jobs: Jobs, seen: Observations, replication: ReplicationSeen, events: Events) -> Flask:
+    def _app(
+        self, jobs: Jobs, seen: Observations, replication: ReplicationSeen, events: Events, backups: BackupsSeen
+    ) -> Flask:
         return create_app(
             self.settings,
             jobs,
@@ -65,6 +69,7 @@ class World:
             replication,
             self.wanted_soon.append,
             events,
+            backups,
             clock=lambda: self.now,
             keep_alive_seconds=self.keep_alive_seconds,
         )
@@ -73,7 +78,8 @@ class World:
         """The same API with its Redis at a port where nothing listens."""
         redis = connect("redis://127.0.0.1:1/0")
         jobs = Jobs(_store(redis), self._publish)
-        return self._app(jobs, Observations(redis), ReplicationSeen(redis), Events(redis)).test_client()
+        seen = Observations(redis), ReplicationSeen(redis), Events(redis), BackupsSeen(redis)
+        return self._app(jobs, *seen).test_client()
 
     def _publish(self, job_id: str, request: Request) -> None:
         self.published.append(job_id)

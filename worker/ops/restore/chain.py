@@ -37,10 +37,12 @@ _WRAPPED = msgspec.json.Decoder(Wrapped)
 
 @dataclass(frozen=True)
 class Piece:
-    """A chunk's documents: one of the two, by its kind. `at`: its place in the order of reading, the same each time."""
+    """A chunk's documents that are to be restored: one of the two, by its kind. `at`: its place in the order of
+    reading, the same each time."""
 
     at: int
     chunk: Chunk
+    documents: int
     plain: list[bytes]
     wrapped: list[Wrapped]
 
@@ -96,11 +98,11 @@ class Chain:
         `after`: not the pieces up to this place, which somebody has already."""
         with SeenIds() as seen, closing(ahead(self._texts(kinds, after))) as texts:
             for at, chunk, lines in texts:
-                kept = self._newest(chunk, lines, seen, only)
+                kept, documents = self._newest(chunk, lines, seen, only)
                 if at > after:
                     plain = kept if chunk.kind is Kind.DOCUMENTS else []
                     wrapped = [] if chunk.kind is Kind.DOCUMENTS else [_decoded(chunk, line) for line in kept]
-                    yield Piece(at, chunk, plain, wrapped)
+                    yield Piece(at, chunk, documents, plain, wrapped)
 
     def local(self) -> list[bytes]:
         """The `_local` documents. Each backup has all of them, so the newest has the last word."""
@@ -112,18 +114,22 @@ class Chain:
             if at > after or not self.simple:  # what is skipped still tells which documents were met
                 yield at, chunk, _lines(self._vault.read(chunk.stored))
 
-    def _newest(self, chunk: Chunk, lines: list[bytes], seen: SeenIds, only: Collection[str] | None) -> list[bytes]:
+    def _newest(
+        self, chunk: Chunk, lines: list[bytes], seen: SeenIds, only: Collection[str] | None
+    ) -> tuple[list[bytes], int]:
+        """The lines of documents that were not met before, and how many documents that are."""
         if self.simple and only is None:
-            return lines
+            return lines, chunk.documents
         kept: list[bytes] = []
-        last, wanted = None, False
+        last, wanted, documents = None, False, 0
         for line in lines:  # all leaves of a document stand together
             document = _id(chunk, line)
             if document != last:
                 last, wanted = document, seen.add(document) and (only is None or document in only)
+                documents += wanted
             if wanted:
                 kept.append(line)
-        return kept
+        return kept, documents
 
 
 def _lines(data: bytes) -> list[bytes]:

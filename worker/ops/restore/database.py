@@ -45,11 +45,11 @@ def restore_new(
     shape = newest.shape
     if shape.revs_limit is not None and target.server.capabilities().scheduler:
         target.set_revs_limit(shape.revs_limit)  # before documents whose histories are longer than the default
+    if shape.security:
+        target.set_security(shape.security)  # before the database is made on other nodes, with what it has here
     _write(vault, chain, target, control, only, reached, result)
     if only is None:
         _write_local(chain, target, result)
-    if shape.security:
-        target.set_security(shape.security)  # last: until then it is open to nobody but server admins
     _unmark(target)
     result.seconds = time.monotonic() - began
     return result

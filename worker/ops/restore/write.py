@@ -53,7 +53,7 @@ class Writer:
         tasks = [self._pool.submit(self._plain, batch) for batch in batched(piece.plain)]
         tasks += [self._pool.submit(self._attached, one) for one in piece.wrapped]
         self._result.revisions += len(piece.plain) + len(piece.wrapped)
-        self._result.documents += piece.chunk.documents
+        self._result.documents += piece.documents
         self._waiting.append((piece.at, tasks))
 
     def finished(self) -> Iterator[int]:

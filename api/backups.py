@@ -1,0 +1,189 @@
+"""/api/backups: ask for backups, restores, checks and holds, and see what there is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response
+
+from api import reading
+from api.answers import answer
+from api.backup_schemas import (
+    BackupBody,
+    BackupEntry,
+    BackupQuery,
+    BackupRequest,
+    BackupsBody,
+    BackupsQuery,
+    BackupSummary,
+    BackupTrouble,
+    CheckRequest,
+    HoldRequest,
+    PruneRequest,
+    RestoreRequest,
+)
+from api.context import context
+from api.errors import Problem, unknown_node
+from api.openapi import Answer, Operation, operation
+from api.submitting import JOB_ANSWERS, JOB_HEADERS, submit
+from tasks.backup_watch import drill_request
+from tasks.jobs import Kind, Request
+from worker.core import cron
+from worker.core.names import nearest
+
+blueprint = Blueprint("backups", __name__, url_prefix="/api/backups")
+LATEST = "latest"
+_PATH = {"backup_id": "The backup's id, or `latest`: the newest that can be read."}
+
+
+@blueprint.post("")
+@operation(
+    Operation("Back up databases, or all of them, as one set.", JOB_ANSWERS, (409, 503),
+              body=BackupRequest, headers=JOB_HEADERS)
+)  # fmt: skip
+def make() -> Response:
+    asked = reading.optional_body(BackupRequest)
+    _require_on()
+    params = {"databases": asked.databases or None, "full": asked.full, "scheduled": False}
+    return submit(Request(Kind.BACKUP, None, params), asked.wait)
+
+
+@blueprint.get("")
+@operation(
+    Operation("The backups there are, newest first.", {200: Answer("One page.", BackupsBody)}, (409, 503),
+              query=BackupsQuery)
+)  # fmt: skip
+def page() -> Response:
+    asked = reading.query(BackupsQuery)
+    _require_on()
+    parts = context()
+    now, seen = parts.clock(), parts.backups
+    found = [one for one in seen.all() if asked.cursor is None or one["id"] < asked.cursor]
+    if asked.database is not None:
+        found = [one for one in found if _has(one["id"], asked.database)]
+    rows = found[: asked.limit]
+    trouble = seen.noted("trouble")
+    schedule = parts.backup_plan.schedule
+    return answer(
+        BackupsBody(
+            observed_at=seen.observed_at(),
+            trouble=BackupTrouble.model_validate(trouble) if trouble else None,
+            schedule=schedule,
+            next_at=cron.next_due(schedule, now) if schedule else None,
+            stale=bool(seen.noted("stale")),
+            backups=[BackupSummary.of(one, now) for one in rows],
+            next=rows[-1]["id"] if len(found) > len(rows) else None,
+        )
+    )
+
+
+@blueprint.get("/<backup_id>")
+@operation(
+    Operation("One backup, with its databases.", {200: Answer("The backup.", BackupBody)}, (404, 409, 503),
+              query=BackupQuery, path=_PATH)
+)  # fmt: skip
+def one(backup_id: str) -> Response:
+    asked = reading.query(BackupQuery)
+    found = _find(backup_id)
+    entries = [
+        row for row in context().backups.entries(found["id"]) if asked.cursor is None or row["database"] > asked.cursor
+    ]
+    rows = entries[: asked.limit]
+    summary = BackupSummary.of(found, context().clock())
+    return answer(
+        BackupBody(
+            **{name: getattr(summary, name) for name in BackupSummary.model_fields},
+            entries=[BackupEntry.model_validate(row) for row in rows],
+            next=rows[-1]["database"] if len(entries) > len(rows) else None,
+        )
+    )
+
+
+@blueprint.post("/<backup_id>/restore")
+@operation(
+    Operation("Restore one database, single documents, or everything.", JOB_ANSWERS, (404, 409, 503),
+              body=RestoreRequest, headers=JOB_HEADERS, path=_PATH)
+)  # fmt: skip
+def restore(backup_id: str) -> Response:
+    asked = reading.body(RestoreRequest)
+    found = _find(backup_id)
+    _require_node(asked.node)
+    if asked.database is not None and not _has(found["id"], asked.database):
+        _refuse_database(found["id"], asked.database)
+    return submit(Request(Kind.RESTORE, asked.database, asked.params(found["id"])), asked.wait)
+
+
+@blueprint.post("/<backup_id>/verify")
+@operation(
+    Operation("Compare a backup with its checksums, or restore it as a drill.", JOB_ANSWERS, (404, 409, 503),
+              body=CheckRequest, headers=JOB_HEADERS, path=_PATH)
+)  # fmt: skip
+def verify(backup_id: str) -> Response:
+    asked = reading.optional_body(CheckRequest)
+    found = _find(backup_id)
+    _require_node(asked.node)
+    if asked.drill:
+        return submit(drill_request(found["id"], asked.node), asked.wait)
+    params = {"backup": found["id"], "drill": False, "node": None}
+    return submit(Request(Kind.CHECK, None, params), asked.wait)
+
+
+@blueprint.post("/<backup_id>/hold")
+@operation(
+    Operation("Put a backup on legal hold, so that it is never removed, or take it off.", JOB_ANSWERS, (404, 409, 503),
+              body=HoldRequest, headers=JOB_HEADERS, path=_PATH)
+)  # fmt: skip
+def hold(backup_id: str) -> Response:
+    asked = reading.body(HoldRequest)
+    params = {"backup": _find(backup_id)["id"], "on": asked.on, "reason": asked.reason}
+    return submit(Request(Kind.HOLD, None, params), asked.wait)
+
+
+@blueprint.post("/prune")
+@operation(
+    Operation("Remove what BACKUP_RETENTION does not keep, as is done after every backup.", JOB_ANSWERS, (409, 503),
+              body=PruneRequest, headers=JOB_HEADERS)
+)  # fmt: skip
+def prune() -> Response:
+    asked = reading.optional_body(PruneRequest)
+    _require_on()
+    return submit(Request(Kind.PRUNE, None, {"dry_run": asked.dry_run}), asked.wait)
+
+
+def _require_on() -> None:
+    if not context().backup_plan.on:
+        raise Problem("backups-off", "BACKUP_URL is not set: it says where backups are kept, like file:///var/backups")
+
+
+def _find(backup_id: str) -> dict[str, Any]:
+    """Raises Problem 404 with the newest ids."""
+    _require_on()
+    seen = context().backups
+    if backup_id == LATEST:
+        found = next((one for one in seen.all() if one["readable"]), None)
+    else:
+        found = seen.one(backup_id)
+    if found is None:
+        known = [one["id"] for one in seen.all()[:3]]
+        hint = f"the newest are {', '.join(known)}" if known else "none has been seen in the store"
+        raise Problem("unknown-backup", f"there is no backup {backup_id!r}: {hint}", nearest=known)
+    return found
+
+
+def _has(backup_id: str, database: str) -> bool:
+    return any(row["database"] == database for row in context().backups.entries(backup_id))
+
+
+def _refuse_database(backup_id: str, database: str) -> None:
+    names = [row["database"] for row in context().backups.entries(backup_id)]
+    if not names:  # not read yet: the job will tell
+        return
+    close = nearest(database, names)
+    hint = f"; did you mean {' or '.join(close)}?" if close else f"; it has {', '.join(names[:5])}"
+    raise Problem("unknown-database", f"backup {backup_id} has no database {database!r}{hint}", nearest=close)
+
+
+def _require_node(name: str | None) -> None:
+    known = [node.name for node in context().settings.nodes]
+    if name is not None and name not in known:
+        raise unknown_node(name, known)
