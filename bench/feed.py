@@ -16,7 +16,7 @@ from worker.core.model import Node
 from worker.couch.client import CouchClient
 from worker.couch.cluster import Cluster
 from worker.couch.server import Server
-from worker.couch.transport import Answer, Timeouts
+from worker.couch.transport import Answer, Body, Timeouts
 
 
 class MadeUp:
@@ -29,16 +29,28 @@ class MadeUp:
         self._all_different = all_different
 
     def send(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | Body | None,
+        timeouts: Timeouts,
+        most: int | None = None,
     ) -> Answer:
         parts = urlsplit(url)
-        plain = gzip.decompress(body) if body and "Content-Encoding" in headers else body
+        whole = b"".join(body) if body is not None and not isinstance(body, bytes) else body
+        plain = gzip.decompress(whole) if whole and "Content-Encoding" in headers else whole
         asked = json.loads(plain) if plain else None
         said = self._answer(parts.netloc, parts.path.strip("/"), dict(parse_qsl(parts.query)), asked)
         return Answer(200, {}, json.dumps(said).encode())
 
     def lines(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> Iterator[bytes]:
         """There is no feed to listen to."""
+        return iter(())
+
+    def pieces(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> Iterator[bytes]:
+        """Nor an attachment to read."""
         return iter(())
 
     def _answer(self, node: str, path: str, params: Mapping[str, str], asked: Any) -> Any:

@@ -14,6 +14,7 @@ import hashlib
 import itertools
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import quote, unquote, urlsplit
@@ -456,8 +457,11 @@ class Settings(BaseModel):
         return self
 
 
-def load(environ: dict[str, str] | None = None, env_file: Path | None = None) -> Settings:
-    """Settings from the environment and `.env` (path in NBR_ENV_FILE, else `.env` of the working folder).
+def load(
+    environ: dict[str, str] | None = None, env_file: Path | None = None, *, only: Collection[str] | None = None
+) -> Settings:
+    """Settings from the environment and `.env` (path in NBR_ENV_FILE, else `.env` of the working folder). `only`: just
+    these fields are read, so that a mistake in another one is none here.
 
     Raises SettingsError, which names the variables at fault.
     """
@@ -469,6 +473,8 @@ def load(environ: dict[str, str] | None = None, env_file: Path | None = None) ->
     merged: dict[str, str | None] = {**(dotenv_values(env_file) if env_file.is_file() else {}), **environ}
     values: dict[str, Any] = {}
     for name, model_field in Settings.model_fields.items():
+        if only is not None and name not in only:
+            continue
         variable = name.upper()
         value = merged.get(variable)
         file = merged.get(f"{variable}_FILE") if model_field.annotation is SecretStr else None

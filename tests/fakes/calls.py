@@ -1,4 +1,4 @@
-"""What a fake node answers to each call but `_replicate`: (status, JSON), or Refused with CouchDB's words."""
+"""What a fake node answers to each call but `_replicate`: (status, JSON or bytes), or Refused with CouchDB's words."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tests.fakes import attachments, revisions
 from tests.fakes.documents import FakeDatabase, JsonObject, Refused
+from tests.fakes.scheduler import scheduled, scheduler
 from worker.core.names import database_name_error
 
 if TYPE_CHECKING:
-    from tests.fakes.couchdb import FakeNode, Request
-    from tests.fakes.replication import Link
+    from tests.fakes.couchdb import FakeNode
+    from tests.fakes.request import Request
 
 Said = tuple[int, Any]
 NO_DATABASE = (404, "not_found", "Database does not exist.")
+FORBIDDEN = (403, "forbidden", "not here")
 ONLY_COUCHDB = ("_dbs_info", "_scheduler", "_node", "_db_updates")
 SYSTEM = ("_replicator", "_users", "_global_changes")
 GAUGES = {"running": "running", "pending": "pending", "crashed": "crashing"}
@@ -31,7 +34,7 @@ def answer(node: FakeNode, request: Request) -> Said:
         "_up": lambda: {"status": "ok"},
         "_all_dbs": lambda: sorted(node.databases),
         "_dbs_info": lambda: [_row(node, name) for name in request.body["keys"]],
-        "_scheduler": lambda: _scheduler(node, request, *rest),
+        "_scheduler": lambda: scheduler(node, request, *rest),
         "_active_tasks": lambda: [] if node.standin else _active_tasks(node),
         "_node": lambda: _about(node, request, *rest[1:]),
         "_db_updates": lambda: _updates(node, request),
@@ -47,14 +50,14 @@ def _about(node: FakeNode, request: Request, what: str, *rest: str) -> Any:
         queues = {"couch_server": 2, "couch_file": {"count": 6, "min": 0, "max": 5, "50": 0}, "couch_db_updater": {}}
         return {"uptime": node.uptime, "memory": memory, "run_queue": 3, "message_queues": queues}
     if (what, *rest) == ("_stats", "couch_replicator", "jobs"):
-        states = [row.get("state", "running") for row in _scheduled(node, "jobs")]
+        states = [row.get("state", "running") for row in scheduled(node, "jobs")]
         counts = {name: states.count(state) for name, state in GAUGES.items()} | {"total": len(states)}
         return {name: {"value": count, "type": "gauge", "desc": "..."} for name, count in counts.items()}
     raise Refused(404, "not_found", "unknown")
 
 
 def _active_tasks(node: FakeNode) -> list[JsonObject]:
-    running = [row for row in _scheduled(node, "jobs") if row.get("state", "running") == "running"]
+    running = [row for row in scheduled(node, "jobs") if row.get("state", "running") == "running"]
     shard = "shards/00000000-7fffffff/_replicator.1795548117"
     return [{"type": "replication", "database": shard, "doc_id": row["doc_id"]} for row in running] + node.tasks
 
@@ -104,15 +107,25 @@ def _database(node: FakeNode, request: Request, name: str, rest: list[str]) -> S
 def _inside(node: FakeNode, database: FakeDatabase, request: Request, rest: list[str]) -> Said:
     if rest[0] in ("_security", *(() if node.standin else ("_revs_limit",))):
         return 200, _setting(database, request, rest[0][1:])
-    if rest[0] == "_changes":
-        return 200, _changes(node, database, request)
-    if rest[0] == "_all_docs":
-        return 200, _all_documents(database, request)
-    if rest[0] == "_bulk_docs":
-        return 201, _bulk(node, database, request.body)
-    if rest[0] == "_revs_diff":
-        return 200, _revs_diff(node, database, request.body)
-    return _document(node, database, request, "/".join(rest))
+    if rest[0] == "_compact" and not node.standin:
+        return 202, revisions.compact(database)
+    answers: dict[str, Callable[[], Any]] = {
+        "_changes": lambda: _changes(node, database, request),
+        "_all_docs": lambda: _all_documents(database, request),
+        "_bulk_docs": lambda: _bulk(node, database, request.body),
+        "_revs_diff": lambda: _revs_diff(node, database, request.body),
+        "_bulk_get": lambda: revisions.bulk_get(node, database, request),
+    }
+    if not node.standin:
+        answers["_local_docs"] = lambda: revisions.local_documents(database, request)
+        answers["_purge"] = lambda: revisions.purge(database, request.body)
+    if rest[0] in answers:
+        return 201 if rest[0] in ("_bulk_docs", "_purge") else 200, answers[rest[0]]()
+    depth = 2 if rest[0] in ("_design", "_local") else 1
+    identity, name = "/".join(rest[:depth]), "/".join(rest[depth:])
+    if name:
+        return 200, revisions.attachment(database, request, identity, name)
+    return _document(node, database, request, identity)
 
 
 def _setting(database: FakeDatabase, request: Request, name: str) -> Any:
@@ -140,22 +153,42 @@ def _document(node: FakeNode, database: FakeDatabase, request: Request, identity
             revision = database.write_local(identity, request.body, checked=node.standin)
             return 201, {"ok": True, "id": identity, "rev": revision}
         return 200, database.read_local(identity)
-    revision = request.params.get("rev")
     if request.method == "GET":
-        wanted = request.params.get("attachments") == "true"
-        revs = request.params.get("revs") == "true"
-        if request.params.get("open_revs") == "all":
-            leaves = database.documents[identity].leaves() if identity in database.documents else []
-            if not leaves:
-                raise Refused(404, "not_found", "missing")
-            return 200, [{"ok": database.read(identity, name, attachments=wanted, revs=revs)} for name in leaves]
-        return 200, database.read(identity, revision, attachments=wanted, revs=revs)
+        return 200, _read(database, request, identity)
+    return 201, {"ok": True, "id": identity, "rev": _write(node, database, request, identity)}
+
+
+def _read(database: FakeDatabase, request: Request, identity: str) -> Any:
+    params = request.params
+    whole, revs = params.get("attachments") == "true", params.get("revs") == "true"
+    encodings = params.get("att_encoding_info") == "true"
+
+    def read(revision: str | None) -> JsonObject:
+        document = database.read(identity, revision, attachments=whole, revs=revs, encodings=encodings)
+        if whole and "_attachments" in document:
+            kept = document["_attachments"].items()
+            document["_attachments"] = {name: attachments.inline(item) for name, item in kept}
+        return document
+
+    if params.get("open_revs") != "all":
+        return read(params.get("rev"))
+    leaves = database.documents[identity].leaves() if identity in database.documents else []
+    if not leaves:
+        raise Refused(404, "not_found", "missing")
+    return [{"ok": read(name)} for name in leaves]
+
+
+def _write(node: FakeNode, database: FakeDatabase, request: Request, identity: str) -> str:
     if request.method == "DELETE":
         database.read(identity, None, attachments=False)
-        document: JsonObject = {"_id": identity, "_rev": revision, "_deleted": True}
-    else:
-        document = {**request.body, "_id": identity}
-    return 201, {"ok": True, "id": identity, "rev": database.write(document)}
+        return database.write({"_id": identity, "_rev": request.params.get("rev"), "_deleted": True})
+    document = {**request.body, "_id": identity}
+    if request.params.get("new_edits") != "false":
+        return database.write(document)
+    if node.refuses(document):
+        raise Refused(*FORBIDDEN)
+    database.write_replicated(document)
+    return str(document["_rev"])
 
 
 def _all_documents(database: FakeDatabase, request: Request) -> JsonObject:
@@ -183,7 +216,8 @@ def _bulk(node: FakeNode, database: FakeDatabase, body: JsonObject) -> list[Json
         for document in body["docs"]:
             if document not in refused:
                 database.write_replicated(document)
-        return [{"id": document["_id"], "error": "forbidden", "reason": "not here"} for document in refused]
+        _, error, reason = FORBIDDEN
+        return [{"id": one["_id"], "rev": one["_rev"], "error": error, "reason": reason} for one in refused]
     told: list[JsonObject] = []
     for document in body["docs"]:
         try:
@@ -196,19 +230,17 @@ def _bulk(node: FakeNode, database: FakeDatabase, body: JsonObject) -> list[Json
 def _revs_diff(node: FakeNode, database: FakeDatabase, asked: dict[str, list[str]]) -> JsonObject:
     """Of these revisions, those not even known as ancestors; a stand-in has to have their bodies."""
     told: JsonObject = {}
-    for identity, revisions in asked.items():
+    for identity, names in asked.items():
         known = database.documents[identity].revisions if identity in database.documents else {}
         missing = [
-            revision
-            for revision in revisions
-            if revision not in known or (node.standin and known[revision].body is None)
+            revision for revision in names if revision not in known or (node.standin and known[revision].body is None)
         ]
         if missing:
             told[identity] = {"missing": missing}
     return told
 
 
-def _changes(node: FakeNode, database: FakeDatabase, request: Request) -> JsonObject:
+def _changes(node: FakeNode, database: FakeDatabase, request: Request) -> JsonObject | bytes:
     params = request.params
     limit = int(params["limit"]) if "limit" in params else None
     if node.standin and limit == 0:
@@ -226,7 +258,7 @@ def _changes(node: FakeNode, database: FakeDatabase, request: Request) -> JsonOb
         told.append(row | ({"deleted": True} if document.revisions[document.leaves()[0]].deleted else {}))
     reached = rows[-1][0] if rows else min(database.number_of(since), database.number)
     last = {"results": told, "last_seq": _sequence(node, database, reached)}
-    return last if node.standin else {**last, "pending": pending}
+    return last if node.standin else revisions.feed({**last, "pending": pending})
 
 
 def _filtered(database: FakeDatabase, request: Request) -> Callable[[str], list[str]]:
@@ -252,6 +284,7 @@ def _info(node: FakeNode, database: FakeDatabase) -> JsonObject:
     if node.standin:
         return said
     shape = {"props": {"partitioned": True} if database.partitioned else {}, "cluster": {"q": database.shards, "n": 1}}
+    shape |= {"purge_seq": f"{database.purges}-{database.tag}", "instance_start_time": database.born}
     sizes = {"file": 4096 + 1000 * documents, "external": 0, "active": 500 * documents}
     return {**said, "doc_del_count": deleted, "sizes": sizes, **shape}
 
@@ -263,46 +296,3 @@ def _row(node: FakeNode, name: str) -> JsonObject:
 
 def _sequence(node: FakeNode, database: FakeDatabase, number: int) -> Any:
     return number if node.standin else database.sequence(number)
-
-
-def _scheduler(node: FakeNode, request: Request, what: str, *one: str) -> JsonObject:
-    """A page of its jobs or documents, or one of them by `_replicator/ID`."""
-    rows = _scheduled(node, what)
-    if not one:
-        return _page(what, rows, request.params)
-    found = next((row for row in rows if row["doc_id"] == one[-1]), None)
-    if found is None:
-        raise Refused(404, "not_found", "missing")
-    return found
-
-
-def _scheduled(node: FakeNode, what: str) -> list[JsonObject]:
-    """Continuous links run for ever; one-shot replications are jobs without a document."""
-    rows = [_link(node, link) for link in node.couch.replications.links() if link.node is node]
-    if what == "docs":
-        return rows
-    rows = [row for row in rows if row["state"] != "failed"]
-    for job in list(node.jobs.values()):
-        ends = {"source": job.source, "target": job.target}
-        rows.append({"database": None, "id": job.id, "doc_id": None, "info": {"revisions_checked": 3}, **ends})
-    return rows
-
-
-def _link(node: FakeNode, link: Link) -> JsonObject:
-    """`info` is null for a job that waits, an error for one that crashed, and figures once it has moved something."""
-    state, error = link.state
-    told = node.link_figures.get(link.document) if state == "running" else None
-    ends = {side: f"{link.body[side]['url'].rstrip('/')}/" for side in ("source", "target")}
-    return {
-        "database": "_replicator",
-        "doc_id": link.document,
-        "id": None if state in {"failed", "error"} else f"{link.identity}+continuous",
-        "state": state,
-        "info": {"error": error} if error else told,
-        **ends,
-    }
-
-
-def _page(what: str, rows: list[JsonObject], params: Any) -> JsonObject:
-    skip, limit = int(params.get("skip", 0)), int(params.get("limit", 100))
-    return {"total_rows": len(rows), "offset": skip, what: rows[skip : skip + limit]}

@@ -7,7 +7,6 @@ on per node: `node.fail("refused")`, `node.hold_pulls()`, `node.refuses = lambda
 from __future__ import annotations
 
 import base64
-import gzip
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -18,11 +17,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from tests.fakes import calls
 from tests.fakes.documents import FakeDatabase, JsonObject, Refused
 from tests.fakes.replication import Job, Replications
+from tests.fakes.request import Request, read_body
 from worker.core.errors import How, TimedOut, TlsRefused, Unreachable
-from worker.couch.transport import Answer, Refusal, Timeouts
+from worker.couch.transport import Answer, Body, Oversize, Refusal, Timeouts
 
 USER, PASSWORD = "admin", "fake-secret-1"
 SYSTEM = ("_replicator", "_users")
+PIECE = 65_536  # bytes of an attachment that arrive together
 LOCKED = "Account is temporarily locked due to multiple authentication failures"
 BROKEN: dict[str, tuple[int, bytes]] = {
     "401": (401, b'{"error":"unauthorized","reason":"Name or password is incorrect."}'),
@@ -38,18 +39,6 @@ BROKEN: dict[str, tuple[int, bytes]] = {
     "strange": (200, b'["something", "else"]'),
     "number": (200, b"17"),
 }
-
-
-@dataclass(frozen=True)
-class Request:
-    """One call as the fake saw it. `path` has its segments decoded."""
-
-    node: str
-    method: str
-    path: tuple[str, ...]
-    params: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: Any
 
 
 @dataclass(frozen=True)
@@ -99,7 +88,8 @@ class FakeNode:
 
     def create(self, name: str, *, partitioned: bool = False, shards: int = 2) -> FakeDatabase:
         self.couch.made += 1
-        made = FakeDatabase(name, f"{self.name}.{self.couch.made}", partitioned, shards)
+        tag, born = f"{self.name}.{self.couch.made}", f"{1_700_000_000 + self.couch.made}"
+        made = FakeDatabase(name, tag, partitioned, shards, compresses=not self.standin, born=born)
         made.on_change = lambda: self._happened(name, "updated")
         self.databases[name] = made
         self._happened(name, "created")
@@ -209,19 +199,44 @@ class FakeCouch:
         raise Unreachable("connection refused")
 
     def send(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | Body | None,
+        timeouts: Timeouts,
+        most: int | None = None,
     ) -> Answer:
         node, request = self._heard(method, url, headers, body)
-        broken = node.broken(request.path)
-        return broken or _encoded(*self._said(node, request))
+        answer = node.broken(request.path) or _encoded(*self._said(node, request))
+        if most is not None and len(answer.body) > most:
+            raise Oversize
+        return answer
 
     def lines(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> Iterator[bytes]:
-        """`_db_updates?feed=continuous`: events as they happen, and a heartbeat after each moment without one."""
+        """`_changes`, or `_db_updates?feed=continuous`. A fault that is switched on meanwhile ends them."""
+        node, request, answer = self._streamed(url, headers)
+        if request.path[-1] == "_changes":
+            lines: Iterator[bytes] = iter(answer.body.split(b"\n"))
+        else:
+            lines = self._events(node, request.params["since"])
+        yield from _unless_broken(node, request, lines)
+
+    def pieces(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> Iterator[bytes]:
+        node, request, answer = self._streamed(url, headers)
+        pieces = (answer.body[at : at + PIECE] for at in range(0, len(answer.body), PIECE))
+        yield from _unless_broken(node, request, pieces)
+
+    def _streamed(self, url: str, headers: Mapping[str, str]) -> tuple[FakeNode, Request, Answer]:
         node, request = self._heard("GET", url, headers, None)
-        refusal = node.broken(request.path) or _encoded(*self._said(node, request))
-        if refusal.status >= 400:
-            raise Refusal(refusal)
-        since = request.params["since"]
+        answer = node.broken(request.path) or _encoded(*self._said(node, request))
+        if answer.status >= 400:
+            raise Refusal(answer)
+        return node, request, answer
+
+    def _events(self, node: FakeNode, since: str) -> Iterator[bytes]:
+        """Events as they happen, and a heartbeat after each moment without one."""
         with self.lock:
             since = f"{len(node.events)}-{node.name}" if since == "now" else since
         while True:
@@ -231,17 +246,19 @@ class FakeCouch:
                 if not rows:
                     self.news.wait(self.patience)
                     rows = node.updates_after(since)
-            if node.broken(request.path):
-                raise Unreachable("the node closed the connection")
             for row in rows:
                 since = row["seq"]
                 yield json.dumps(row).encode()
 
-    def _heard(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> tuple[FakeNode, Request]:
+    def _heard(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Body | None
+    ) -> tuple[FakeNode, Request]:
         parts = urlsplit(url)
         node = self.at(parts.netloc)
         path = tuple(unquote(segment) for segment in parts.path.split("/") if segment)
-        request = Request(node.name, method, path, dict(parse_qsl(parts.query)), dict(headers), _json(headers, body))
+        request = Request(
+            node.name, method, path, dict(parse_qsl(parts.query)), dict(headers), read_body(headers, body)
+        )
         self.requests.append(request)
         self.on_request(request)
         return node, request
@@ -269,11 +286,14 @@ def _check_login(node: FakeNode, request: Request) -> None:
         raise Refused(401, "unauthorized", "Name or password is incorrect.")
 
 
-def _json(headers: Mapping[str, str], body: bytes | None) -> Any:
-    if body and headers.get("Content-Encoding") == "gzip":
-        body = gzip.decompress(body)
-    return json.loads(body) if body else None
+def _unless_broken(node: FakeNode, request: Request, parts: Iterator[bytes]) -> Iterator[bytes]:
+    for place, part in enumerate(parts):
+        if place and node.broken(request.path):
+            raise Unreachable("the node closed the connection")
+        yield part
 
 
 def _encoded(status: int, said: Any) -> Answer:
-    return Answer(status, {"Content-Type": "application/json"}, json.dumps(said).encode())
+    """Bytes go out as they are."""
+    body = said if isinstance(said, bytes) else json.dumps(said).encode()
+    return Answer(status, {"Content-Type": "application/json"}, body)

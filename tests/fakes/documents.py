@@ -6,12 +6,14 @@ is the same revision), a document may have several leaves, and a sequence is goo
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+
 from typing import Any
+
+from tests.fakes.attachments import keep, stub
 
 JsonObject = dict[str, Any]
 NOBODY_BUT_ADMINS = {"members": {"roles": ["_admin"]}, "admins": {"roles": ["_admin"]}}
@@ -68,6 +70,12 @@ class Document:
             self.revisions[path[0]] = Revision(path[1] if len(path) > 1 else None, deleted, body)
         return not known
 
+    def forget(self, leaf: str) -> None:
+        """The leaf, and what led to it alone."""
+        name: str | None = leaf
+        while name in self.revisions and name not in {revision.parent for revision in self.revisions.values()}:
+            name = self.revisions.pop(name).parent
+
 
 @dataclass
 class FakeDatabase:
@@ -75,12 +83,15 @@ class FakeDatabase:
     tag: str  # makes sequences of this database unlike those of any other
     partitioned: bool = False
     shards: int = 2
+    compresses: bool = True  # attachments, as CouchDB does and a stand-in does not
+    born: str = "1700000000"  # seconds; of no other database
     security: JsonObject = field(default_factory=lambda: dict(NOBODY_BUT_ADMINS))
     documents: dict[str, Document] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)  # id -> number of its last change, in order of change
     local: dict[str, JsonObject] = field(default_factory=dict)  # by whole id, without _rev
     local_writes: dict[str, int] = field(default_factory=dict)
     number: int = 0
+    purges: int = 0
     revs_limit: int = 1_000
     on_change: Callable[[], None] = lambda: None
 
@@ -105,9 +116,10 @@ class FakeDatabase:
         elif parent is not None and parent not in leaves:
             raise Refused(*CONFLICT)
         deleted = bool(document.pop("_deleted", False))
-        body = self._with_bytes(document, found.revisions[parent].body if parent else None)
+        generation = _order(parent)[0] + 1 if parent else 1
+        body = self._with_bytes(identity, document, found.revisions[parent].body if parent else None, generation)
         told = json.dumps([parent, deleted, body], sort_keys=True)
-        revision = f"{_order(parent)[0] + 1 if parent else 1}-{hashlib.md5(told.encode()).hexdigest()}"  # noqa: S324
+        revision = f"{generation}-{hashlib.md5(told.encode()).hexdigest()}"  # noqa: S324
         found.add([revision, *(found.path(parent) if parent else [])], deleted, body)
         self._touch(identity)
         return revision
@@ -119,13 +131,26 @@ class FakeDatabase:
         deleted = bool(document.pop("_deleted", False))
         history = document.pop("_revisions", None) or {"start": _order(revision)[0], "ids": [revision.split("-")[1]]}
         path = [f"{history['start'] - i}-{name}" for i, name in enumerate(history["ids"])]
-        body = self._with_bytes(document, None)
-        is_new = self.documents.setdefault(identity, Document()).add(path, deleted, body)
+        found = self.documents.get(identity, Document())
+        known = (found.revisions[name].body for name in path if name in found.revisions)
+        body = self._with_bytes(identity, document, next((body for body in known if body), None), None)
+        is_new = found.add(path, deleted, body)
+        self.documents[identity] = found
         if is_new:
             self._touch(identity)
         return is_new
 
-    def read(self, identity: str, revision: str | None, *, attachments: bool, revs: bool = False) -> JsonObject:
+    def read(
+        self,
+        identity: str,
+        revision: str | None,
+        *,
+        attachments: bool,
+        revs: bool = False,
+        encodings: bool = False,
+    ) -> JsonObject:
+        """A revision (None: the winner), with the bytes of its attachments as they are kept, or with stubs; these have
+        their encodings where wanted. Raises Refused."""
         found = self.documents.get(identity)
         leaves = found.leaves() if found else []
         if found is None or not leaves:
@@ -138,7 +163,7 @@ class FakeDatabase:
             raise Refused(404, "not_found", "deleted")
         told = {"_id": identity, "_rev": name, **kept.body, **({"_deleted": True} if kept.deleted else {})}
         if "_attachments" in told and not attachments:
-            told["_attachments"] = {name: _stub(item) for name, item in told["_attachments"].items()}
+            told["_attachments"] = {name: stub(item, encoding=encodings) for name, item in told["_attachments"].items()}
         if revs:
             path = found.path(name)
             told["_revisions"] = {"start": _order(name)[0], "ids": [part.split("-", 1)[1] for part in path]}
@@ -178,9 +203,29 @@ class FakeDatabase:
         told = rows if limit is None else rows[:limit]
         return told, len(rows) - len(told)
 
-    def purge(self, identity: str) -> None:
-        """Forget a document as if it had never been: no tombstone, no row in the feed."""
-        del self.documents[identity], self.changed[identity]
+    def purge(self, identity: str, revisions: Collection[str] | None = None) -> list[str]:
+        """Forget these leaves (None: all) as if they had never been: no tombstone, and no row in the feed where none is
+        left. Returns those that were here."""
+        found = self.documents.get(identity, Document())
+        gone = [name for name in found.leaves() if revisions is None or name in revisions]
+        for name in gone:
+            found.forget(name)
+        if gone:
+            self.purges += 1
+            self.number += 1
+            self.changed[identity] = self.number
+            if not found.revisions:
+                del self.documents[identity], self.changed[identity]
+        return gone
+
+    def compact(self) -> None:
+        """Keep the bodies of leaves alone."""
+        for document in self.documents.values():
+            leaves = document.leaves()
+            document.revisions = {
+                name: revision if name in leaves else replace(revision, body=None)
+                for name, revision in document.revisions.items()
+            }
 
     def counts(self) -> tuple[int, int]:
         """Documents, and deleted ones."""
@@ -192,23 +237,21 @@ class FakeDatabase:
         self.changed[identity] = self.number
         self.on_change()
 
-    @staticmethod
-    def _with_bytes(document: JsonObject, before: JsonObject | None) -> JsonObject:
-        """A stub stands for the bytes that the revision before has under the same name."""
+    def _with_bytes(
+        self, identity: str, document: JsonObject, before: JsonObject | None, revpos: int | None
+    ) -> JsonObject:
+        """A stub stands for the bytes that a revision before has under the same name."""
         if "_attachments" not in document:
             return document
-        kept = (before or {}).get("_attachments", {})
-        given = document["_attachments"].items()
-        return {**document, "_attachments": {name: kept[name] if item.get("stub") else item for name, item in given}}
+        known = (before or {}).get("_attachments", {})
+        kept = {}
+        for name, given in document["_attachments"].items():
+            if given.get("stub") and name not in known:
+                raise Refused(412, "missing_stub", f"Invalid attachment stub in {identity} for {name}")
+            kept[name] = known[name] if given.get("stub") else keep(given, revpos, compresses=self.compresses)
+        return {**document, "_attachments": kept}
 
 
 def _order(revision: str) -> tuple[int, str]:
     generation, _, digest = revision.partition("-")
     return int(generation), digest
-
-
-def _stub(attachment: JsonObject) -> JsonObject:
-    content = base64.b64decode(attachment["data"])
-    digest = base64.b64encode(hashlib.md5(content).digest()).decode()  # noqa: S324 - CouchDB's own digest
-    told = {"content_type": attachment["content_type"], "length": len(content), "digest": f"md5-{digest}"}
-    return {**told, "stub": True}

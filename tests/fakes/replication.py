@@ -186,7 +186,8 @@ def replicate(
     earlier = history[0] if history else {}
     reached = source.sequence(rows[-1][0])
     session = {name: earlier.get(name, 0) + figures[name] for name in COUNTERS} | {"recorded_seq": reached}
-    kept = {"source_last_seq": reached, "history": [session, *history][:50]}
+    about = {"session_id": hashlib.md5(reached.encode()).hexdigest(), "replication_id_version": 4}  # noqa: S324
+    kept = {**about, "source_last_seq": reached, "history": [session, *history][:50]}
     for database in (source, target):
         database.write_local(f"_local/{identity}", kept)
     return {"ok": True, **kept}

@@ -12,9 +12,9 @@ from typing import TypeVar
 import msgspec
 import zstandard
 
-from worker.blobs.seal import OPEN, Seal, Seals
+from worker.blobs.seal import OPEN, SUFFIX, NoSeal, Seal, Seals
 from worker.blobs.store import Blobs
-from worker.core.errors import ObjectDamaged, StoreFull
+from worker.core.errors import ObjectDamaged, ObjectMissing, StoreFull
 from worker.core.manifest import Stored
 
 LEVEL = 3  # of zstd: the default; beyond it the time grows faster than the gain
@@ -38,7 +38,7 @@ class Vault:
         return self._put(name, zstandard.ZstdCompressor(level=LEVEL).compress(data), self.seals.content)
 
     def read(self, stored: Stored) -> bytes:
-        return _unpacked(stored.object, self.seals.content.open(self._checked(stored), stored.object))
+        return _unpacked(stored.object, self._opened(self.seals.content, self._checked(stored), stored.object))
 
     # --- records
 
@@ -52,12 +52,28 @@ class Vault:
         return self._decoded(stored.object, self._checked(stored), kind)
 
     def find_record(self, name: str, kind: type[Record]) -> Record:
-        """The record of this name, whatever its checksum is: for those that no other vouches for."""
-        return self._decoded(self.record_name(name), self.blobs.get(self.record_name(name)), kind)
+        """The record of this name, whatever its checksum is: for those that no other vouches for. Sealed or not: it
+        may be from before BACKUP_KEY was set."""
+        found, data = self._found(name)
+        return self._decoded(found, data, kind)
 
     def stat_record(self, name: str) -> Stored:
         """What another record needs to vouch for this one."""
-        return _stored(self.record_name(name), self.blobs.get(self.record_name(name)))
+        return _stored(*self._found(name))
+
+    def record_names(self, name: str) -> list[str]:
+        """As it may be called, the likelier first."""
+        return sorted((f"{name}.zst", f"{name}.zst{SUFFIX}"), key=lambda one: one != self.record_name(name))
+
+    def _found(self, name: str) -> tuple[str, bytes]:
+        likely, other = self.record_names(name)
+        try:
+            return likely, self.blobs.get(likely)
+        except ObjectMissing as missing:
+            try:
+                return other, self.blobs.get(other)
+            except ObjectMissing:
+                raise missing from None
 
     def record_name(self, name: str) -> str:
         return f"{name}.zst{self.seals.records.suffix}"
@@ -67,11 +83,11 @@ class Vault:
         return self._put(name, zstandard.ZstdCompressor(level=LEVEL).compress(data), self.seals.records)
 
     def read_lines(self, stored: Stored) -> bytes:
-        return _unpacked(stored.object, self.seals.records.open(self._checked(stored), stored.object))
+        return _unpacked(stored.object, self._opened(self.seals.records, self._checked(stored), stored.object))
 
     def _decoded(self, name: str, data: bytes, kind: type[Record]) -> Record:
         try:
-            return msgspec.json.decode(_unpacked(name, self.seals.records.open(data, name)), type=kind)
+            return msgspec.json.decode(_unpacked(name, self._opened(self.seals.records, data, name)), type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ObjectDamaged(f"{name} is not a record that this version can read: {error}") from None
 
@@ -94,7 +110,7 @@ class Vault:
         return stored
 
     def read_bytes(self, stored: Stored) -> bytes:
-        return self.seals.content.open(self._checked(stored), stored.object)
+        return self._opened(self.seals.content, self._checked(stored), stored.object)
 
     @contextmanager
     def opened(self, stored: Stored) -> Iterator[Path]:
@@ -106,7 +122,7 @@ class Vault:
                     digest.update(piece)
                     file.write(piece)
             _require(stored, digest.hexdigest(), raw.stat().st_size)
-            self.seals.content.open_file(raw, plain, stored.object)
+            _seal_of(self.seals.content, stored.object).open_file(raw, plain, stored.object)
             yield plain
 
     @contextmanager
@@ -129,6 +145,10 @@ class Vault:
             size += len(piece)
         _require(stored, digest.hexdigest(), size)
 
+    @staticmethod
+    def _opened(seal: Seal, data: bytes, name: str) -> bytes:
+        return _seal_of(seal, name).open(data, name)
+
     def _checked(self, stored: Stored) -> bytes:
         data = self.blobs.get(stored.object)
         _require(stored, hashlib.sha256(data).hexdigest(), len(data))
@@ -140,6 +160,11 @@ class Vault:
         stored = Stored(f"{name}-{digest[:12]}.zst{seal.suffix}", digest, len(data))
         self.blobs.put(stored.object, data)
         return stored
+
+
+def _seal_of(seal: Seal, name: str) -> Seal:
+    """An object tells by its name whether it is sealed."""
+    return seal if name.endswith(SUFFIX) else NoSeal()
 
 
 def _stored(name: str, data: bytes) -> Stored:

@@ -45,10 +45,7 @@ class Catalogue:
     def find(self, backup: str) -> Manifest:
         """By its id, or `latest`. Raises BackupUnknown, ObjectDamaged, WrongKey, and what the store raises."""
         if backup == LATEST:
-            newest = next((one for one in self.all() if isinstance(one, Manifest)), None)
-            if newest is None:
-                raise BackupUnknown(f"{self._vault.blobs.name} has no backup")
-            return newest
+            return self._latest()
         try:
             return self._manifest(backup)
         except ObjectMissing:
@@ -60,6 +57,14 @@ class Catalogue:
             raise BackupUnknown(
                 f"{self._vault.blobs.name} has no backup {backup}; the newest are: {', '.join(known[:5]) or 'none'}"
             ) from None
+
+    def _latest(self) -> Manifest:
+        trouble: ReplicationError | None = None
+        for found in self.all():
+            if isinstance(found, Manifest):
+                return found
+            trouble = trouble or found.why
+        raise trouble or BackupUnknown(f"{self._vault.blobs.name} has no backup")
 
     def all(self) -> Iterator[Manifest | Unreadable]:
         """The newest first."""

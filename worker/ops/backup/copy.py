@@ -41,11 +41,11 @@ def copy(source: Vault, target: Vault, control: Control) -> Copied:
     result = Copied()
     manifests = [one for one in Catalogue(source).all() if isinstance(one, Manifest)]
     for manifest in reversed(manifests):
-        name = source.record_name(objects.manifest_name(manifest.id))
+        name = source.stat_record(objects.manifest_name(manifest.id)).object
         if target.blobs.size(name) is not None:
             continue
         control.report("copy", len(result.backups), None, "backups")
-        for portion in batches(_objects(source, manifest), PORTION):
+        for portion in batches(_objects(source, manifest, name), PORTION):
             for outcome in pooled(portion, partial(_copy, source, target), AT_ONCE, control):
                 if outcome.error is not None:
                     raise outcome.error
@@ -58,9 +58,8 @@ def copy(source: Vault, target: Vault, control: Control) -> Copied:
     return result
 
 
-def _objects(source: Vault, manifest: Manifest) -> Iterator[tuple[str, int]]:
+def _objects(source: Vault, manifest: Manifest, last: str) -> Iterator[tuple[str, int]]:
     """All but the manifest itself, each once."""
-    last = source.record_name(objects.manifest_name(manifest.id))
     for found in source.blobs.listed(folder(manifest.id)):
         if found.name != last:
             yield found.name, found.size

@@ -59,6 +59,7 @@ class Tools:
     carriers: ThreadPoolExecutor  # of attachments
     control: Control
     rest: Callable[[], None]  # returns when work may go on: not in a blackout
+    chunk_bytes: int
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ class DatabaseBackup:
             self._repeats |= feed.restarted
 
     def _group(self) -> Group:
-        return Group(self._keep)
+        return Group(self._keep, self._tools.chunk_bytes)
 
     def _store(self, group: Group, journal: Journal) -> None:
         done = group.store(self._tools.vault, self._name(f"{len(journal.groups):06}"))

@@ -34,10 +34,11 @@ class _Pending:
 
 @dataclass
 class Group:
-    """`keep(revision, attachment)` has an attachment put into the store. `seq`: where the group ends, if it does at
-    the end of a page of the feed."""
+    """`keep(revision, attachment)` has an attachment put into the store. `limit`: bytes. `seq`: where the group ends, if
+    it does at the end of a page of the feed."""
 
     keep: Keep
+    limit: int
     seq: str | None = None
     size: int = 0
     superseded: int = 0
@@ -47,7 +48,7 @@ class Group:
 
     @property
     def full(self) -> bool:
-        return self.size >= FULL
+        return self.size >= self.limit
 
     @property
     def empty(self) -> bool:

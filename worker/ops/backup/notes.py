@@ -6,7 +6,7 @@ Anybody who has the store has these too; and Redis may be emptied without their 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
@@ -14,6 +14,7 @@ from worker.blobs.vault import Vault
 from worker.core.errors import ObjectDamaged, ObjectMissing, WrongKey
 from worker.core.manifest import folder
 
+Note = TypeVar("Note")
 HOLD = "hold"
 DRILL = "drill"
 
@@ -69,7 +70,7 @@ def holds(vault: Vault, backups: Iterable[str]) -> set[str]:
     return found
 
 
-def _find(vault: Vault, backup: str, what: str, kind: type[Any]) -> Any:
+def _find(vault: Vault, backup: str, what: str, kind: type[Note]) -> Note | None:
     try:
         return vault.find_record(_name(backup, what), kind)
     except (ObjectMissing, ObjectDamaged, WrongKey):

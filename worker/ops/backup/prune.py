@@ -76,7 +76,7 @@ def _age(vault: Vault, backup: str, now: float) -> float:
 
 
 def _remove(vault: Vault, backup: str, result: Pruned) -> None:
-    vault.blobs.delete([vault.record_name(objects.manifest_name(backup))])
+    vault.blobs.delete(vault.record_names(objects.manifest_name(backup)))
     vault.blobs.settle()
     left = list(vault.blobs.listed(folder(backup)))
     vault.blobs.delete([found.name for found in left])
@@ -85,11 +85,10 @@ def _remove(vault: Vault, backup: str, result: Pruned) -> None:
 
 
 def _sweep(vault: Vault, kept: Sequence[Manifest], now: float, control: Control, result: Pruned) -> None:
-    """Attachments under another key's folder are of backups that are sealed for others: these are left."""
     control.report("attachments")
     needed = _needed(vault, kept, control)
     gone = []
-    for found in vault.blobs.listed(f"{ATTACHMENTS}/{vault.seals.where}"):
+    for found in vault.blobs.listed(ATTACHMENTS):
         # what came lately may be of a backup that was broken off and will be gone on with
         if _mark(found.name) not in needed and now - found.modified > ABANDONED:
             gone.append(found.name)

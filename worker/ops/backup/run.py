@@ -37,6 +37,7 @@ from worker.couch.database import Database
 from worker.ops.backup.attachments import AttachmentStore
 from worker.ops.backup.catalogue import Catalogue
 from worker.ops.backup.database import DatabaseBackup, Earlier, Saved, Tools
+from worker.ops.backup.group import FULL
 from worker.ops.backup.pace import Throttle
 from worker.ops.control import Control
 from worker.ops.parallel import pooled
@@ -58,6 +59,7 @@ class Order:
     full: bool = False
     full_after: float = 7 * 86_400.0  # seconds after which a chain ends, and a full one begins
     scheduled: bool = False
+    chunk_bytes: int = FULL
 
 
 @dataclass
@@ -99,7 +101,8 @@ def run(
         fetchers = _pool(stack, FETCHERS, "backup-fetch")
         carriers = _pool(stack, CARRIERS, "backup-attachment")
         throttle = throttle or Throttle()
-        tools = Tools(vault, AttachmentStore(vault, throttle), throttle, fetchers, carriers, control, rest)
+        attachments = AttachmentStore(vault, throttle)
+        tools = Tools(vault, attachments, throttle, fetchers, carriers, control, rest, order.chunk_bytes)
         entries: list[Entry] = []
         failed: dict[str, ReplicationError] = {}
 
