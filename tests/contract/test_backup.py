@@ -21,6 +21,7 @@ from worker.core.errors import BackupIncomplete, DatabaseExists, HandedBack, Wro
 from worker.couch.database import Database
 from worker.couch.related import Part, Related
 from worker.couch.revisions import Revisions
+from worker.ops.backup.catalogue import Catalogue
 from worker.ops.control import Unattended
 from worker.ops.own import put_local
 from worker.ops.restore.database import MARK, restore_new
@@ -175,10 +176,13 @@ def test_another_node_a_database_made_anew_and_another_key_begin_a_full_one(site
     assert "read on a" in str(entry.why)
     backups.back_up(site, vault, filled.name, at=2)
     sealed = backups.Vault(vault.blobs, seals(Keys.parse(new_identity())))
-    with pytest.raises(WrongKey):
-        backups.newest(backups.Vault(sealed.blobs, seals(Keys.parse(new_identity()))))
     entry = backups.entry_of(backups.back_up(site, sealed, filled.name, at=3), filled.name)
     assert entry.full
+    assert "BACKUP_KEY" in str(entry.why)
+    stranger = backups.Vault(vault.blobs, seals(Keys.parse(new_identity())))
+    assert backups.newest(stranger).started_at == backups.EPOCH + 2 * DAY  # not sealed: from before there was a key
+    with pytest.raises(WrongKey, match=backups.newest(sealed).id):
+        Catalogue(stranger).find(backups.newest(sealed).id)
 
 
 def test_a_database_made_anew_begins_a_full_one(scheduled: Site) -> None:

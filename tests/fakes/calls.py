@@ -183,10 +183,10 @@ def _write(node: FakeNode, database: FakeDatabase, request: Request, identity: s
         database.read(identity, None, attachments=False)
         return database.write({"_id": identity, "_rev": request.params.get("rev"), "_deleted": True})
     document = {**request.body, "_id": identity}
-    if request.params.get("new_edits") != "false":
-        return database.write(document)
     if node.refuses(document):
         raise Refused(*FORBIDDEN)
+    if request.params.get("new_edits") != "false":
+        return database.write(document)
     database.write_replicated(document)
     return str(document["_rev"])
 
@@ -221,6 +221,8 @@ def _bulk(node: FakeNode, database: FakeDatabase, body: JsonObject) -> list[Json
     told: list[JsonObject] = []
     for document in body["docs"]:
         try:
+            if node.refuses(document):
+                raise Refused(*FORBIDDEN)
             told.append({"ok": True, "id": document["_id"], "rev": database.write(document)})
         except Refused as refused:
             told.append({"id": document["_id"], "error": refused.error, "reason": refused.reason})

@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
-
 from typing import Any
 
 from tests.fakes.attachments import keep, stub

@@ -8,38 +8,27 @@ time-out over a gigabyte would have to be so long that it is none.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore import exceptions
-from obstore.store import LocalStore, MemoryStore, from_url
+from obstore.store import LocalStore, MemoryStore
 
-from worker.core.errors import ObjectMissing, ReplicationError, StoreFull, StoreRefused, StoreUnavailable
-from worker.core.redact import scrub
+from worker.blobs.connect import PATIENCE, Patience, object_store
+from worker.blobs.failures import translated
+from worker.core.errors import ObjectMissing, StoreRefused
 
 SLICE = 8 * 1024 * 1024  # bytes; also the size of an upload's parts
 PARTS_AT_ONCE = 3
-ANSWER = timedelta(seconds=120)  # for one request: a slice or a part
-CONNECT = timedelta(seconds=5)
-RETRIES = 4
-RETRY_FOR = timedelta(seconds=60)
 DELETE_AT_ONCE = 500
 SCHEMES = ("file", "s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "memory")
-_FULL = ("No space left on device", "os error 28", "os error 122", "Disk quota exceeded")
-_REFUSED = (
-    "AccessDenied",
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "NoSuchBucket",
-    "403 Forbidden",
-    "401 Unauth",
-)
+_CONTAINER_AT_ACCOUNT = ("abfs", "abfss")  # Azure writes abfss://container@account.dfs.core.windows.net/path
+_STAGED = re.compile(r"#\d+$")
 
 
 @dataclass(frozen=True)
@@ -61,72 +50,63 @@ class Store:
         self._root = root
 
     @classmethod
-    def open(cls, url: str, options: Mapping[str, str] | None = None) -> Store:
+    def open(cls, url: str, options: Mapping[str, str] | None = None, patience: Patience = PATIENCE) -> Store:
         """`options`: of the object store, as obstore names them (aws_endpoint, ...). What they do not say is taken
         from the environment variables that each cloud's own tools use. Nothing is connected before it is used.
 
         Raises ValueError for a URL or an option that makes no sense, and as the methods do.
         """
         scheme, shown = check_url(url), _shown(url)
+        if scheme not in {"memory", "file"}:
+            return cls(object_store(url, options or {}, patience), shown)
+        if options:
+            raise ValueError(f"{', '.join(sorted(options))}: only an object store has options")
         if scheme == "memory":
             return cls(MemoryStore(), shown)
-        if scheme == "file":
-            root = Path(unquote(urlsplit(url).path))
-            try:
-                root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            except OSError as error:
-                raise StoreRefused(f"{shown}: the folder cannot be made: {error.strerror}") from None
-            return cls(LocalStore(root, automatic_cleanup=True), shown, root)
-        given = dict(options or {})
-        client: dict[str, Any] = {"timeout": ANSWER, "connect_timeout": CONNECT}
-        if given.pop("allow_http", "").lower() in {"true", "1"}:
-            client["allow_http"] = True
-        retries: Any = {"max_retries": RETRIES, "retry_timeout": RETRY_FOR}
-        with _translated(shown):
-            try:
-                # its stubs have an overload for each cloud; which one it is only the URL tells
-                made = from_url(url, config=given or None, client_options=client, retry_config=retries)  # type: ignore[call-overload]
-            except exceptions.UnknownConfigurationKeyError as error:
-                raise ValueError(f"BACKUP_OPTIONS: {_first_line(error)}") from None
-        return cls(made, shown)
+        root = Path(unquote(urlsplit(url).path))
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreRefused(f"{shown}: the folder cannot be made: {error.strerror}") from None
+        return cls(LocalStore(root, automatic_cleanup=True), shown, root)
 
     def put(self, name: str, data: bytes | Path) -> None:
-        with _translated(self.name, name):
+        with self._telling(name, writing=True):
             if isinstance(data, Path):
                 obstore.put(self._store, name, data, chunk_size=SLICE, max_concurrency=PARTS_AT_ONCE)
             else:
                 obstore.put(self._store, name, data, use_multipart=False)
 
     def get(self, name: str) -> bytes:
-        with _translated(self.name, name):
+        with self._telling(name):
             return obstore.get(self._store, name).bytes().to_bytes()
 
     def slices(self, name: str) -> Iterator[bytes]:
         """The object from its beginning to its end, a SLICE at a time."""
-        with _translated(self.name, name):
+        with self._telling(name):
             size = int(obstore.head(self._store, name)["size"])
         for start in range(0, size, SLICE):
-            with _translated(self.name, name):
+            with self._telling(name):
                 yield obstore.get_range(self._store, name, start=start, end=min(start + SLICE, size)).to_bytes()
 
     def size(self, name: str) -> int | None:
         """None where there is no such object."""
         try:
-            with _translated(self.name, name):
+            with self._telling(name):
                 return int(obstore.head(self._store, name)["size"])
         except ObjectMissing:
             return None
 
     def listed(self, prefix: str) -> Iterator[Listed]:
         """Every object below a folder, in no order."""
-        with _translated(self.name, prefix):
+        with self._telling(prefix):
             for page in obstore.list(self._store, prefix, chunk_size=1_000):
                 for found in page:
                     yield Listed(found["path"], int(found["size"]), found["last_modified"].timestamp())
 
     def folders(self, prefix: str) -> list[str]:
         """The names of the folders right below a folder, sorted."""
-        with _translated(self.name, prefix):
+        with self._telling(prefix):
             found = obstore.list_with_delimiter(self._store, prefix)
         return sorted(path.rpartition("/")[2] for path in found["common_prefixes"])
 
@@ -136,7 +116,7 @@ class Store:
         for at in range(0, len(wanted), DELETE_AT_ONCE):
             part = wanted[at : at + DELETE_AT_ONCE]
             try:
-                with _translated(self.name, part[0]):
+                with self._telling(part[0]):
                     obstore.delete(self._store, part)
             except ObjectMissing:  # a local folder tells so; the others are still to be deleted
                 for one in part:
@@ -145,7 +125,7 @@ class Store:
 
     def _delete_one(self, name: str) -> None:
         try:
-            with _translated(self.name, name):
+            with self._telling(name):
                 obstore.delete(self._store, name)
         except ObjectMissing:
             pass
@@ -156,6 +136,28 @@ class Store:
         with each answer."""
         if self._root is not None:
             os.sync()
+
+    def clear_staged(self, before: float) -> int:
+        """Removes what writers that were killed have left in a local folder, if it was written last before that moment
+        (seconds since the epoch). No listing shows it, but it takes room and keeps its folder from going. Returns how
+        many files. Object stores have the like, and rules of their own that end them."""
+        gone = 0
+        for path in list(self._root.rglob("*")) if self._root is not None else []:
+            with suppress(OSError):  # somebody else's, or gone by now: the next call comes
+                if _STAGED.search(path.name) and path.is_file() and path.stat().st_mtime < before:
+                    path.unlink()
+                    gone += 1
+                    self._clear_folders(path.parent)
+        return gone
+
+    def _clear_folders(self, folder: Path) -> None:
+        """Those that hold nothing any more; raises OSError at the first that does."""
+        while folder != self._root:
+            folder.rmdir()
+            folder = folder.parent
+
+    def _telling(self, name: str, *, writing: bool = False) -> AbstractContextManager[None]:
+        return translated(self.name, name, writing=writing)
 
 
 class Blobs(Protocol):
@@ -171,6 +173,7 @@ class Blobs(Protocol):
     def folders(self, prefix: str) -> list[str]: ...
     def delete(self, names: Iterable[str]) -> int: ...
     def settle(self) -> None: ...
+    def clear_staged(self, before: float) -> int: ...
 
 
 def check_url(url: str) -> str:
@@ -178,41 +181,17 @@ def check_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:
         raise ValueError("must be file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix")
-    if parts.username or parts.password:
+    if parts.password or (parts.username and parts.scheme not in _CONTAINER_AT_ACCOUNT):
         raise ValueError("must not have credentials in it: they go to BACKUP_OPTIONS")
     if parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/")):
         raise ValueError("a local folder is written file:///absolute/path, with three slashes")
     if parts.scheme not in {"file", "memory"} and not parts.netloc:
         raise ValueError(f"lacks a bucket: {parts.scheme}://bucket/prefix")
+    if parts.query or parts.fragment:
+        raise ValueError("must end with its path: ? and # are written %3F and %23, and options go to BACKUP_OPTIONS")
     return parts.scheme
 
 
 def _shown(url: str) -> str:
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/") or url
-
-
-@contextmanager
-def _translated(store: str, name: str = "") -> Iterator[None]:
-    try:
-        yield
-    except ReplicationError:
-        raise
-    except (FileNotFoundError, exceptions.NotFoundError) as error:
-        if "NoSuchBucket" in str(error):
-            raise StoreRefused(f"{store}: there is no such bucket") from None
-        raise ObjectMissing(f"{store}: there is no object {name}") from None
-    except (PermissionError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        raise StoreRefused(f"{store}: access to {name or 'it'} is refused: {_first_line(error)}") from None
-    except (exceptions.BaseError, OSError, TimeoutError) as error:
-        text = str(error)
-        if any(words in text for words in _FULL):
-            raise StoreFull(f"{store}: no space left to write {name}") from None
-        if any(words in text for words in _REFUSED):
-            raise StoreRefused(f"{store}: {_first_line(error)}") from None
-        raise StoreUnavailable(f"{store}: {name}: {_first_line(error)}") from None
-
-
-def _first_line(error: BaseException) -> str:
-    """Libraries print whole debug records; a person needs the first line."""
-    return scrub(next(iter(str(error).strip().splitlines()), type(error).__name__))[:300]
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"

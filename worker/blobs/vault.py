@@ -35,7 +35,7 @@ class Vault:
 
     def write(self, name: str, data: bytes) -> Stored:
         """A chunk. The name gets its suffixes, and a piece of its hash: two writers never write one object."""
-        return self._put(name, zstandard.ZstdCompressor(level=LEVEL).compress(data), self.seals.content)
+        return self._put(name, _packed(data), self.seals.content)
 
     def read(self, stored: Stored) -> bytes:
         return _unpacked(stored.object, self._opened(self.seals.content, self._checked(stored), stored.object))
@@ -44,7 +44,7 @@ class Vault:
 
     def write_record(self, name: str, record: object) -> Stored:
         """Under just this name, and the seal's suffix: it replaces what is there."""
-        data = self.seals.records.close(zstandard.ZstdCompressor(level=LEVEL).compress(msgspec.json.encode(record)))
+        data = self.seals.records.close(_packed(msgspec.json.encode(record)))
         self.blobs.put(self.record_name(name), data)
         return _stored(self.record_name(name), data)
 
@@ -80,7 +80,7 @@ class Vault:
 
     def write_lines(self, name: str, data: bytes) -> Stored:
         """Many lines that are a record, such as the attachments a backup refers to."""
-        return self._put(name, zstandard.ZstdCompressor(level=LEVEL).compress(data), self.seals.records)
+        return self._put(name, _packed(data), self.seals.records)
 
     def read_lines(self, stored: Stored) -> bytes:
         return _unpacked(stored.object, self._opened(self.seals.records, self._checked(stored), stored.object))
@@ -88,7 +88,7 @@ class Vault:
     def _decoded(self, name: str, data: bytes, kind: type[Record]) -> Record:
         try:
             return msgspec.json.decode(_unpacked(name, self._opened(self.seals.records, data, name)), type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ObjectDamaged(f"{name} is not a record that this version can read: {error}") from None
 
     # --- attachments: as they are, not compressed again
@@ -96,8 +96,9 @@ class Vault:
     def write_file(self, folder: str, name: str, path: Path) -> Stored:
         """The file is used up."""
         with self.scratch() as sealed:
-            self.seals.content.close_file(path, sealed)
-            digest, size = _hash_file(sealed)
+            with disk_errors():
+                self.seals.content.close_file(path, sealed)
+                digest, size = _hash_file(sealed)
             stored = Stored(f"{folder}/{name}-{digest}{self.seals.content.suffix}", digest, size)
             self.blobs.put(stored.object, sealed)
         return stored
@@ -122,7 +123,8 @@ class Vault:
                     digest.update(piece)
                     file.write(piece)
             _require(stored, digest.hexdigest(), raw.stat().st_size)
-            _seal_of(self.seals.content, stored.object).open_file(raw, plain, stored.object)
+            with disk_errors():
+                _seal_of(self.seals.content, stored.object).open_file(raw, plain, stored.object)
             yield plain
 
     @contextmanager
@@ -178,9 +180,17 @@ def _require(stored: Stored, digest: str, size: int) -> None:
         raise ObjectDamaged(f"{stored.object} is damaged: its SHA-256 is {digest[:12]}..., not {stored.sha256[:12]}...")
 
 
+def _packed(data: bytes) -> bytes:
+    """With a checksum: no record vouches for that of a whole backup."""
+    return zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compress(data)
+
+
 def _unpacked(name: str, data: bytes) -> bytes:
     try:
-        return zstandard.ZstdDecompressor().decompress(data, max_output_size=MOST_RECORD)
+        if zstandard.frame_content_size(data) > MOST_RECORD:  # such a size is believed, and that much memory taken
+            raise ObjectDamaged(f"{name} cannot be unpacked: it claims to be larger than any object of a backup")
+        unpacker = zstandard.ZstdDecompressor()
+        return unpacker.decompress(data, max_output_size=MOST_RECORD, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise ObjectDamaged(f"{name} cannot be unpacked: {error}") from None
 
@@ -200,6 +210,7 @@ def disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        folder = f", {tempfile.tempdir}" if tempfile.tempdir else ""  # None: not one could be written to
         raise StoreFull(
-            f"the folder for temporary files, {tempfile.gettempdir()}: {error.strerror}; TMPDIR names another"
+            f"the folder for temporary files{folder}: {error.strerror or error}; TMPDIR names another"
         ) from None

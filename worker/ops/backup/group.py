@@ -34,8 +34,8 @@ class _Pending:
 
 @dataclass
 class Group:
-    """`keep(revision, attachment)` has an attachment put into the store. `limit`: bytes. `seq`: where the group ends, if
-    it does at the end of a page of the feed."""
+    """`keep(revision, attachment)` has an attachment put into the store. `limit`: bytes. `seq`: where the group ends,
+    if it does at the end of a page of the feed."""
 
     keep: Keep
     limit: int

@@ -128,7 +128,7 @@ def _without_comments(text: str) -> str:
 
 
 def _list(asked: argparse.Namespace, vault: Vault) -> int:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for found in Catalogue(vault).all():
         if isinstance(found, Unreadable):
             rows.append({"id": found.id, "error": found.why.detail})
