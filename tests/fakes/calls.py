@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tests.fakes import attachments, revisions
+from tests.fakes.changes import changes, sequence
 from tests.fakes.documents import FakeDatabase, JsonObject, Refused
 from tests.fakes.scheduler import scheduled, scheduler
 from worker.core.names import database_name_error
@@ -110,7 +111,7 @@ def _inside(node: FakeNode, database: FakeDatabase, request: Request, rest: list
     if rest[0] == "_compact" and not node.standin:
         return 202, revisions.compact(database)
     answers: dict[str, Callable[[], Any]] = {
-        "_changes": lambda: _changes(node, database, request),
+        "_changes": lambda: changes(node, database, request),
         "_all_docs": lambda: _all_documents(database, request),
         "_bulk_docs": lambda: _bulk(node, database, request.body),
         "_revs_diff": lambda: _revs_diff(node, database, request.body),
@@ -152,7 +153,11 @@ def _document(node: FakeNode, database: FakeDatabase, request: Request, identity
         if request.method == "PUT":
             revision = database.write_local(identity, request.body, checked=node.standin)
             return 201, {"ok": True, "id": identity, "rev": revision}
-        return 200, database.read_local(identity)
+        document = database.read_local(identity)
+        if request.method == "DELETE":
+            database.forget_local(identity)
+            return 200, {"ok": True, "id": identity, "rev": "0-0"}
+        return 200, document
     if request.method == "GET":
         return 200, _read(database, request, identity)
     return 201, {"ok": True, "id": identity, "rev": _write(node, database, request, identity)}
@@ -242,47 +247,10 @@ def _revs_diff(node: FakeNode, database: FakeDatabase, asked: dict[str, list[str
     return told
 
 
-def _changes(node: FakeNode, database: FakeDatabase, request: Request) -> JsonObject | bytes:
-    params = request.params
-    limit = int(params["limit"]) if "limit" in params else None
-    if node.standin and limit == 0:
-        limit = 1
-    since = params.get("since", "0")
-    told_of = _filtered(database, request)
-    rows, pending = database.changes(since, limit, lambda identity: bool(told_of(identity)))
-    # only one sequence in so many rows is told
-    interval = 1 if node.standin else int(params.get("seq_interval", 1))
-    told = []
-    for place, (number, identity) in enumerate(rows):
-        row = {"seq": None if place % interval else _sequence(node, database, number), "id": identity}
-        row["changes"] = [{"rev": name} for name in told_of(identity)]
-        document = database.documents[identity]
-        told.append(row | ({"deleted": True} if document.revisions[document.leaves()[0]].deleted else {}))
-    reached = rows[-1][0] if rows else min(database.number_of(since), database.number)
-    last = {"results": told, "last_seq": _sequence(node, database, reached)}
-    return last if node.standin else revisions.feed({**last, "pending": pending})
-
-
-def _filtered(database: FakeDatabase, request: Request) -> Callable[[str], list[str]]:
-    """Id -> the leaves that a row tells: none where the document has no row."""
-    every = request.params.get("style") == "all_docs"
-    ids = set(request.body["doc_ids"]) if request.params.get("filter") == "_doc_ids" else None
-    selector = request.body["selector"] if request.params.get("filter") == "_selector" else {}
-
-    def leaves(identity: str) -> list[str]:
-        found = database.documents[identity].leaves()
-        told = found if every else found[:1]
-        return [
-            name for name in told if (ids is None or identity in ids) and database.matches(identity, name, selector)
-        ]
-
-    return leaves
-
-
 def _info(node: FakeNode, database: FakeDatabase) -> JsonObject:
     documents, deleted = database.counts()
     said: JsonObject = {"db_name": database.name, "doc_count": documents}
-    said["update_seq"] = _sequence(node, database, database.number)
+    said["update_seq"] = sequence(node, database, database.number)
     if node.standin:
         return said
     shape = {"props": {"partitioned": True} if database.partitioned else {}, "cluster": {"q": database.shards, "n": 1}}
@@ -294,7 +262,3 @@ def _info(node: FakeNode, database: FakeDatabase) -> JsonObject:
 def _row(node: FakeNode, name: str) -> JsonObject:
     found = node.databases.get(name)
     return {"key": name, "info": _info(node, found)} if found else {"key": name, "error": "not_found"}
-
-
-def _sequence(node: FakeNode, database: FakeDatabase, number: int) -> Any:
-    return number if node.standin else database.sequence(number)

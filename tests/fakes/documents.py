@@ -183,6 +183,9 @@ class FakeDatabase:
             raise Refused(404, "not_found", "missing")
         return {"_id": identity, "_rev": f"0-{self.local_writes[identity]}", **self.local[identity]}
 
+    def forget_local(self, identity: str) -> None:
+        del self.local[identity], self.local_writes[identity]
+
     def matches(self, identity: str, revision: str, selector: JsonObject) -> bool:
         """Equality of fields is all of Mango that tests need."""
         body = {**(self.documents[identity].revisions[revision].body or {}), "_id": identity}

@@ -1,9 +1,8 @@
-"""What a fake node answers where revisions are read as they are: `_bulk_get`, attachments, `_local_docs`, the lines of
-the changes feed. And where they are made to go: `_purge`, `_compact`."""
+"""What a fake node answers where revisions are read as they are (`_bulk_get`, attachments, `_local_docs`), and where they
+are made to go (`_purge`, `_compact`)."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from tests.fakes.attachments import plain, stored
@@ -56,14 +55,3 @@ def compact(database: FakeDatabase) -> JsonObject:
     """At once: CouchDB says yes and does it later."""
     database.compact()
     return {"ok": True}
-
-
-def feed(said: JsonObject) -> bytes:
-    """The changes feed as CouchDB breaks it into lines."""
-    rows = b",\r\n".join(_line(row) for row in said["results"])
-    end = _line({"last_seq": said["last_seq"], "pending": said["pending"]})
-    return b"".join((b'{"results":[\n', rows, b"\n],\n", end[1:], b"\n"))
-
-
-def _line(said: JsonObject) -> bytes:
-    return json.dumps(said, separators=(",", ":")).encode()
