@@ -1,5 +1,5 @@
-"""What a fake node answers where revisions are read as they are (`_bulk_get`, attachments, `_local_docs`), and where they
-are made to go (`_purge`, `_compact`)."""
+"""What a fake node answers where revisions are read as they are (`_bulk_get`, attachments, `_local_docs`), and where
+they are made to go (`_purge`, `_compact`)."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +48,9 @@ class _Feed(msgspec.Struct):
 
 
 class _Doc(msgspec.Struct):
+    """`ok` is empty where the revision is missing: CouchDB says so in `error`, a stand-in in `missing`."""
+
     ok: msgspec.Raw = msgspec.Raw(b"")
-    error: Any = None
 
 
 class _Result(msgspec.Struct):
@@ -86,6 +88,8 @@ class Head(msgspec.Struct):
 
 
 _ROW = msgspec.json.Decoder(_FeedRow)
+_FEED_END = msgspec.json.Decoder(_FeedEnd)
+_FEED = msgspec.json.Decoder(_Feed)
 _RESULTS = msgspec.json.Decoder(_Results)
 HEAD = msgspec.json.Decoder(Head)
 
@@ -132,21 +136,23 @@ class Revisions:
 
     def _streamed_feed(self, params: Mapping[str, Any], size: int) -> Iterator[Page]:
         rows: list[Row] = []
-        for line in self._client.lines(self._name, "_changes", params=params, read_timeout=SILENCE):
-            if line.startswith(b'{"seq"'):
-                row = _ROW.decode(line.rstrip(_LINE_END))
-                rows.append(_row(row))
-                if row.seq is not None and len(rows) >= size:
-                    yield Page(rows, _text(row.seq))
-                    rows = []
-            elif line.startswith(b'"last_seq"'):
-                yield Page(rows, _text(msgspec.json.decode(b"{" + line.rstrip(_LINE_END), type=_FeedEnd).last_seq))
-                return
+        with self._understood("_changes"):
+            for line in self._client.lines(self._name, "_changes", params=params, read_timeout=SILENCE):
+                if line.startswith(b'{"seq"'):
+                    row = _ROW.decode(line.rstrip(_LINE_END))
+                    rows.append(_row(row))
+                    if row.seq is not None and len(rows) >= size:
+                        yield Page(rows, _text(row.seq))
+                        rows = []
+                elif line.startswith(b'"last_seq"'):
+                    yield Page(rows, _text(_FEED_END.decode(b"{" + line.rstrip(_LINE_END)).last_seq))
+                    return
         raise BadAnswer("the changes feed ended without its last sequence", node=self.database.server.node.name)
 
     def _whole_feed(self, params: Mapping[str, Any], size: int) -> Iterator[Page]:
         answer = self._client.get(self._name, "_changes", params=params, raw=True)
-        said = msgspec.json.decode(answer, type=_Feed)
+        with self._understood("_changes"):
+            said = _FEED.decode(answer)
         for at in range(0, len(said.results), size):
             part = said.results[at : at + size]
             yield Page([_row(row) for row in part], _text(part[-1].seq))
@@ -187,19 +193,24 @@ class Revisions:
         return [Found(one_half.id, joined, missing, one_half.simple and other_half.simple)], one + other
 
     def _found(self, rows: Sequence[Row], answer: bytes) -> list[Found]:
-        try:
+        with self._understood("_bulk_get"):
             said = _RESULTS.decode(answer)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BadAnswer(
-                f"_bulk_get was not answered as CouchDB does: {error}", node=self.database.server.node.name
-            ) from None
         have: dict[str, list[msgspec.Raw]] = {}
         for result in said.results:
             # an answer is kept in memory by its slices: they are copied only into a chunk
-            have.setdefault(result.id, []).extend(doc.ok for doc in result.docs if doc.error is None)
+            have.setdefault(result.id, []).extend(doc.ok for doc in result.docs if doc.ok)
         # asked once of the whole answer, which is much faster than of each of its documents
         simple = b'"_attachments"' not in answer and b"\n" not in answer.rstrip()
         return [_one(key, revisions, have.get(key, []), simple) for key, revisions in rows]
+
+    @contextmanager
+    def _understood(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BadAnswer(
+                f"{what} was not answered as CouchDB does: {error}", node=self.database.server.node.name
+            ) from None
 
     def attachment(self, document_id: str, revision: str, name: str) -> Iterator[bytes]:
         """Its bytes as the node keeps them: compressed where its stub has an encoding."""

@@ -1,0 +1,169 @@
+"""JSON values out of a stream of bytes, each as it stands there.
+
+Not parsed and written again, because that would change numbers that Python has no type for; and not by the line, because
+other tools break lines as they like. The standard library's decoder, which is written in C, looks for where a value
+ends, and what it makes of it is thrown away. A streaming parser (ijson) would hand out events to put together again, with
+every number turned into one of Python's.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+
+SHOWN = 32  # bytes of a dump that an error quotes
+_GZIP = b"\x1f\x8b"
+_UNPACKED = 1024 * 1024  # bytes at a time
+_BLANK = re.compile(r"[ \t\r\n]*")
+_NEAR = 16  # an error so near to the end of what was read so far may be for want of the rest: \\ud83d\\ude00 has 12
+_VALUES = json.JSONDecoder(parse_int=str, parse_float=str)  # no number is made, however long it is
+
+
+class BadDump(ValueError):
+    """Not a dump, or one that is damaged; the message says where."""
+
+
+class Text:
+    """What was read of the dump and not yet used. Each byte is one character, so that places are the same in both."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._text = ""
+        self._at = 0
+        self._used = 0  # characters before the text
+        self._lines = 1  # the line in which the text begins
+
+    @property
+    def line(self) -> int:
+        return self._lines + self._text.count("\n", 0, self._at)
+
+    def bad(self, what: str, at: int | None = None) -> BadDump:
+        return BadDump(f"line {self.line}, byte {self._used + (self._at if at is None else at):,}: {what}")
+
+    def shown(self) -> str:
+        return shown(self._text[self._at : self._at + _NEAR * 2].encode("latin-1"))
+
+    def begin(self, size: int) -> bytes:
+        """What it begins with, up to so many bytes. A byte order mark is passed over."""
+        while len(self._text) < size and self._more(size - len(self._text)):
+            pass
+        head = self._text[:size].encode("latin-1")
+        self._at = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
+        return head
+
+    def peek(self) -> str:
+        """The next character that is not blank; "" at the end."""
+        while True:
+            found = _BLANK.match(self._text, self._at)
+            self._at = found.end() if found else self._at
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more(1):
+                return ""
+
+    def take(self, wanted: str) -> str:
+        """The next character, which has to be one of these."""
+        found = self.peek()
+        if not found:
+            raise self._cut_off()
+        if found not in wanted:
+            raise self.bad(f"there is {self.shown()} where {' or '.join(wanted)} is needed")
+        self._at += 1
+        return found
+
+    def value(self) -> bytes:
+        """The next JSON value, as it stands there."""
+        if not self.peek():
+            raise self._cut_off()
+        end = self._end()
+        found = self._text[self._at : end].encode("latin-1")
+        try:
+            found.decode()
+        except UnicodeDecodeError as error:
+            raise self.bad("this is not UTF-8", self._at + error.start) from None
+        self._at = end
+        return found
+
+    def _end(self) -> int:
+        """Where the value ends. Who read a part of it reads as much again, not a piece more, so that a large document
+        is not looked through once a piece."""
+        while True:
+            try:
+                _, end = _VALUES.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                if not error.msg.startswith("Unterminated") and error.pos < len(self._text) - _NEAR:
+                    raise self.bad(f"this is no JSON ({error.msg})", error.pos) from None
+                if not self._more(len(self._text) - self._at):
+                    raise self._cut_off() from None
+                continue
+            except RecursionError:
+                raise self.bad("this document is nested too deep to be read") from None
+            if end < len(self._text) or self._text[end - 1] in '}]"':
+                return end
+            if not self._more(1):  # a number may go on where the text does
+                return len(self._text)
+
+    def end_of_line(self) -> bytes:
+        """Pass over the rest of the line; returns the last of it."""
+        last = ""
+        while (end := self._text.find("\n", self._at)) < 0:
+            last = self._text[self._at :][-len(RESUMED) :]
+            self._at = len(self._text)
+            if not self._more(1):
+                return last.encode("latin-1")
+        last += self._text[self._at : end]
+        self._at = end
+        return last[-len(RESUMED) - 1 :].strip().encode("latin-1")
+
+    def _cut_off(self) -> BadDump:
+        return BadDump(f"line {self.line} is cut off: the dump ends in the middle of it")
+
+    def _more(self, least: int) -> bool:
+        """Read on, at least so many characters. False where there are none."""
+        self._lines += self._text.count("\n", 0, self._at)
+        self._used += self._at
+        found = [self._text[self._at :]]
+        self._at = 0
+        size = 0
+        try:
+            for piece in self._pieces:
+                found.append(piece.decode("latin-1"))
+                size += len(piece)
+                if size >= least:
+                    break
+        finally:
+            self._text = "".join(found)
+        return size > 0
+
+
+def shown(text: bytes) -> str:
+    return repr(text[: _NEAR * 2].decode(errors="replace"))
+
+
+def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same, without gzip where it was there. Raises BadDump where that is damaged."""
+    left = iter(pieces)
+    head = b""
+    while len(head) < len(_GZIP) and (piece := next(left, None)) is not None:
+        head += piece
+    if not head.startswith(_GZIP):
+        yield head
+        yield from left
+        return
+    unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        piece = head
+        while piece is not None:
+            yield unpack.decompress(piece, _UNPACKED)
+            rest = unpack.unconsumed_tail
+            if unpack.eof and (rest := unpack.unused_data.lstrip(b"\0")):
+                unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # files that were joined
+            piece = rest or next(left, None)
+        yield unpack.flush()
+    except zlib.error as error:
+        raise BadDump(f"the gzip file is damaged ({error})") from None
+    if not unpack.eof:
+        raise BadDump("the gzip file is cut off")
