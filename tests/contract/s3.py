@@ -43,13 +43,13 @@ class S3:
         """At once: there is nothing in it to keep."""
         self._process.kill()
 
-    def options(self, key: str = "AKIATESTTESTTESTTEST", secret: str = "test-secret") -> dict[str, str]:
-        """What a Store needs to use it."""
+    def options(self, user: tuple[str, str] = ("AKIATESTTESTTESTTEST", "any")) -> dict[str, str]:
+        """What a Store needs to use it, as the user of an access key and its secret."""
         return {
             "aws_endpoint": self.url,
             "aws_region": REGION,
-            "aws_access_key_id": key,
-            "aws_secret_access_key": secret,
+            "aws_access_key_id": user[0],
+            "aws_secret_access_key": user[1],
             "allow_http": "true",
         }
 

@@ -6,6 +6,7 @@ endpoint, and panics once it is used; and its errors quote the value at fault, w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +20,7 @@ from worker.blobs.failures import PANIC, first_line
 from worker.core.redact import scrub
 
 _PREFIXES = ("aws_", "azure_", "google_")
+_URL = re.compile(r"https?://[!-~]+")
 _ENDPOINTS = {"endpoint", "endpoint_url", "storage_endpoint"}
 _CLIENT = {
     "allow_http",
@@ -103,13 +105,15 @@ def _bare(name: str) -> str:
 
 def _check_endpoint(name: str, value: str) -> None:
     parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or any(not one.isprintable() for one in value):
+    if not _URL.fullmatch(value) or not parts.hostname:
         raise ValueError(f"{name} must be a URL like https://minio.example:9000")
     if parts.username or parts.password:
         raise ValueError(f"{name} must not have credentials in it: there are options for them")
 
 
 def _blamed(error: BaseException, options: Mapping[str, str]) -> str:
+    """The library quotes the value and not the name."""
     text = first_line(error)
-    guilty = [name for name, value in options.items() if value and value in text]
-    return f"{guilty[0]}: {scrub(text, options.values())}" if guilty else scrub(text, options.values())
+    quoted = [name for name, value in options.items() if f'"{value}"' in text or (len(value) > 3 and value in text)]
+    told = scrub(text, options.values())
+    return f"{' or '.join(quoted)}: {told}" if quoted else told

@@ -1,9 +1,9 @@
 """JSON values out of a stream of bytes, each as it stands there.
 
-Not parsed and written again, because that would change numbers that Python has no type for; and not by the line, because
-other tools break lines as they like. The standard library's decoder, which is written in C, looks for where a value
-ends, and what it makes of it is thrown away. A streaming parser (ijson) would hand out events to put together again, with
-every number turned into one of Python's.
+Not parsed and written again, because that would change numbers that Python has no type for; and not by the line,
+because other tools break lines as they like. The standard library's decoder, which is written in C, looks for where a
+value ends, and what it makes of it is thrown away. A streaming parser (ijson) would hand out events to put together
+again, with every number turned into one of Python's.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SHOWN = 32  # bytes of a dump that an error quotes
 _GZIP = b"\x1f\x8b"
 _UNPACKED = 1024 * 1024  # bytes at a time
 _BLANK = re.compile(r"[ \t\r\n]*")
-_NEAR = 16  # an error so near to the end of what was read so far may be for want of the rest: \\ud83d\\ude00 has 12
+_NEAR = 16  # an error so near to the end of what was read may be for want of the rest: a pair of \u escapes has 12
 _VALUES = json.JSONDecoder(parse_int=str, parse_float=str)  # no number is made, however long it is
 
 
@@ -35,21 +35,15 @@ class Text:
         self._at = 0
         self._used = 0  # characters before the text
         self._lines = 1  # the line in which the text begins
+        self._failure: BadDump | None = None
 
     @property
     def line(self) -> int:
-        return self._lines + self._text.count("\n", 0, self._at)
-
-    def bad(self, what: str, at: int | None = None) -> BadDump:
-        return BadDump(f"line {self.line}, byte {self._used + (self._at if at is None else at):,}: {what}")
-
-    def shown(self) -> str:
-        return shown(self._text[self._at : self._at + _NEAR * 2].encode("latin-1"))
+        return self._line(self._at)
 
     def begin(self, size: int) -> bytes:
         """What it begins with, up to so many bytes. A byte order mark is passed over."""
-        while len(self._text) < size and self._more(size - len(self._text)):
-            pass
+        self._more(size)
         head = self._text[:size].encode("latin-1")
         self._at = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
         return head
@@ -70,12 +64,12 @@ class Text:
         if not found:
             raise self._cut_off()
         if found not in wanted:
-            raise self.bad(f"there is {self.shown()} where {' or '.join(wanted)} is needed")
+            raise self.bad(f"there is {self.next()} where {' or '.join(wanted)} is needed")
         self._at += 1
         return found
 
     def value(self) -> bytes:
-        """The next JSON value, as it stands there."""
+        """The next JSON value."""
         if not self.peek():
             raise self._cut_off()
         end = self._end()
@@ -88,8 +82,8 @@ class Text:
         return found
 
     def _end(self) -> int:
-        """Where the value ends. Who read a part of it reads as much again, not a piece more, so that a large document
-        is not looked through once a piece."""
+        """Where the value ends. Who has read a part of it reads as much again, not a piece more: so a large document is
+        not looked through once a piece."""
         while True:
             try:
                 _, end = _VALUES.raw_decode(self._text, self._at)
@@ -100,30 +94,43 @@ class Text:
                     raise self._cut_off() from None
                 continue
             except RecursionError:
-                raise self.bad("this document is nested too deep to be read") from None
+                raise self.bad("this is nested too deep to be read") from None
             if end < len(self._text) or self._text[end - 1] in '}]"':
                 return end
             if not self._more(1):  # a number may go on where the text does
                 return len(self._text)
 
-    def end_of_line(self) -> bytes:
-        """Pass over the rest of the line; returns the last of it."""
+    def end_line(self, most: int) -> bytes:
+        """Pass over the rest of the line; returns the last of it, up to so many bytes."""
         last = ""
         while (end := self._text.find("\n", self._at)) < 0:
-            last = self._text[self._at :][-len(RESUMED) :]
+            last = (last + self._text[self._at :])[-most - 1 :]
             self._at = len(self._text)
             if not self._more(1):
-                return last.encode("latin-1")
+                end = self._at
+                break
         last += self._text[self._at : end]
         self._at = end
-        return last[-len(RESUMED) - 1 :].strip().encode("latin-1")
+        return last.rstrip("\r")[-most:].encode("latin-1")
+
+    def next(self) -> str:
+        """What comes, as an error quotes it."""
+        return shown(self._text[self._at : self._at + SHOWN].encode("latin-1"))
+
+    def bad(self, what: str, at: int | None = None) -> BadDump:
+        at = self._at if at is None else at
+        return BadDump(f"line {self._line(at):,}, byte {self._used + at + 1:,}: {what}")
 
     def _cut_off(self) -> BadDump:
-        return BadDump(f"line {self.line} is cut off: the dump ends in the middle of it")
+        return BadDump(f"line {self.line:,} is cut off: the dump ends in the middle of it")
+
+    def _line(self, at: int) -> int:
+        return self._lines + self._text.count("\n", 0, at)
 
     def _more(self, least: int) -> bool:
-        """Read on, at least so many characters. False where there are none."""
-        self._lines += self._text.count("\n", 0, self._at)
+        """Read on, at least so many characters. False where there are none. Raises what is wrong with the gzip file,
+        after all that came before."""
+        self._lines = self.line
         self._used += self._at
         found = [self._text[self._at :]]
         self._at = 0
@@ -134,13 +141,16 @@ class Text:
                 size += len(piece)
                 if size >= least:
                     break
-        finally:
-            self._text = "".join(found)
+        except BadDump as failure:
+            self._failure = failure
+        self._text = "".join(found)
+        if self._failure is not None and size == 0:
+            raise self._failure
         return size > 0
 
 
 def shown(text: bytes) -> str:
-    return repr(text[: _NEAR * 2].decode(errors="replace"))
+    return repr(text[:SHOWN].decode(errors="replace"))
 
 
 def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -153,17 +163,21 @@ def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield head
         yield from left
         return
-    unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
-        piece = head
-        while piece is not None:
-            yield unpack.decompress(piece, _UNPACKED)
-            rest = unpack.unconsumed_tail
-            if unpack.eof and (rest := unpack.unused_data.lstrip(b"\0")):
-                unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # files that were joined
-            piece = rest or next(left, None)
-        yield unpack.flush()
+        yield from _unzipped(head, left)
     except zlib.error as error:
         raise BadDump(f"the gzip file is damaged ({error})") from None
+
+
+def _unzipped(head: bytes, left: Iterator[bytes]) -> Iterator[bytes]:
+    unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    piece: bytes | None = head
+    while piece is not None:
+        yield unpack.decompress(piece, _UNPACKED)
+        rest = unpack.unconsumed_tail
+        if unpack.eof and (rest := unpack.unused_data.lstrip(b"\0")):
+            unpack = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)  # files that were joined are one
+        piece = rest or next(left, None)
+    yield unpack.flush()
     if not unpack.eof:
         raise BadDump("the gzip file is cut off")

@@ -1,9 +1,9 @@
 """Dumps of a database that other tools made, read a document at a time. What a file is shows in it, not in its name:
 
 - the answer of `GET db/_all_docs?include_docs=true`, as curl saved it or as jq wrote it again;
-- a backup file of couchbackup: lines, each a JSON array of revisions, and since its 2.10 a first line that tells its
-  version. Where it was resumed a line can be broken off: what that line held comes again after it;
-- a JSON array of documents, `{"docs": [...]}`, documents one after the other; all of these gzip'd as well.
+- a backup file of couchbackup: lines, each a JSON array of revisions, since its 2.10 after one that tells its version.
+  Where it was resumed a line can be broken off: what it should have held comes again;
+- a JSON array of documents, `{"docs": [...]}`, documents one after the other.
 
 Memory holds a document at a time, and a few small things beside.
 """
@@ -23,9 +23,18 @@ from worker.core.dump_text import BadDump, Text, shown, unpacked
 
 RESUMED = b'{"marker":"@cloudant/couchbackup:resume"}'
 HEAD = 65_536  # bytes that a dump is known again by
-_KNOWN = (
-    "the answer of GET db/_all_docs?include_docs=true, a backup file of couchbackup, and JSON documents in an array, in "
-    '{"docs": [...]} or one after the other'
+KNOWN = (
+    "the answer of GET db/_all_docs?include_docs=true, a backup file of couchbackup, a JSON array of documents, "
+    '{"docs": [...]}, and documents one after the other'
+)
+UTF_16 = (
+    "this is UTF-16, as PowerShell's > writes it, and on that way characters other than A to Z may have been lost: "
+    "save it again with `curl --output FILE`, or, where that is not possible, make it UTF-8 and look whether they are "
+    "right"
+)
+NO_DOCUMENTS = (
+    "this was saved without include_docs=true: it holds ids and no documents; where the database is still there, save "
+    "it again from _all_docs?include_docs=true"
 )
 
 
@@ -41,12 +50,13 @@ class _Row(msgspec.Struct):
 
 
 _ROW = msgspec.json.Decoder(_Row)
+_Told = dict[str, msgspec.Raw]
 
 
 class Dump:
     """The rest is known as far as `documents` was read. `count`: of documents that were whole; `empty`: of rows
-    without one; `broken`: lines of couchbackup, from 1, that are cut off with no sign that it was resumed there;
-    `total_rows`: what `_all_docs` said that the database had; `beginning`: a checksum of the file's."""
+    without one; `broken`: lines of couchbackup, from 1, that are broken off with no sign that it was resumed there;
+    `total_rows`: what `_all_docs` said that the database had; `beginning`: a checksum of how the dump begins."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self.format = Format.DOCUMENTS
@@ -59,7 +69,7 @@ class Dump:
         self._text = Text(unpacked(pieces))
 
     def documents(self) -> Iterator[bytes]:
-        """Each as JSON. Raises BadDump, also in the middle. To be called once."""
+        """Each as JSON, byte for byte. Raises BadDump, also in the middle. To be called once."""
         try:
             self._begin()
             for document in self._values():
@@ -67,22 +77,18 @@ class Dump:
                     self.empty += 1
                     continue
                 if not document.startswith(b"{"):
-                    raise self._text.bad(f"there is a document needed, and it is {shown(document)}")
+                    raise self._text.bad(f"before this there is {shown(document)} where a document is needed")
                 self.count += 1
                 yield document
         except BadDump as error:
-            whole = f"; {self.count:,} documents before that were whole" if self.count else ""
+            whole = f"; documents that were whole before that: {self.count:,}" if self.count else ""
             raise BadDump(f"{error}{whole}") from None
 
     def _begin(self) -> None:
         head = self._text.begin(HEAD)
         self.beginning = hashlib.sha256(head).hexdigest()
         if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in head[:4]:
-            raise BadDump(
-                "this is UTF-16, as PowerShell's > writes it, and other characters than A to Z may be lost on that way: "
-                "save it again with `curl --output FILE`; or, where that cannot be, make it UTF-8 (iconv) and look "
-                "whether they are right"
-            )
+            raise BadDump(UTF_16)
         if not self._text.peek():
             raise BadDump("this is empty")
 
@@ -96,58 +102,67 @@ class Dump:
             elif start == "{":
                 yield from self._object()
             else:
-                raise self._text.bad(f"{self._text.shown()} is the beginning of no dump; known are {_KNOWN}")
+                raise self._text.bad(f"no dump has {self._text.next()} here; known are {KNOWN}")
 
     def _line(self) -> Iterator[bytes]:
         """An array of documents, which is all that is in a line of couchbackup's."""
         number = self._text.line
         try:
-            yield from self._elements()
+            for document in self._elements():
+                if document == RESUMED:  # the line broke off between two documents
+                    return
+                yield document
         except BadDump:
-            resumed = self._text.end_of_line().endswith(RESUMED)
-            if resumed:
+            if self._text.end_line(len(RESUMED)) == RESUMED:
                 return
             if self._marks_resumes or self._text.peek() != "[":
                 raise
             self.broken.append(number)  # couchbackup before 2.10 set no mark, and skipped all that it could not read
 
     def _elements(self) -> Iterator[bytes]:
-        self._text.take("[")
-        if self._text.peek() == "]":
-            self._text.take("]")
-            return
-        while True:
-            value = self._text.value()
-            if value == RESUMED:
-                raise self._text.bad("couchbackup was resumed in the middle of this")
-            yield value
-            if self._text.take(",]") == "]":
-                return
+        more = self._starts("[", "]")
+        while more:
+            yield self._text.value()
+            more = self._text.take(",]") == ","
+
+    def _starts(self, begin: str, end: str) -> bool:
+        """Whether there is something in this array or object."""
+        self._text.take(begin)
+        if self._text.peek() != end:
+            return True
+        self._text.take(end)
+        return False
 
     def _object(self) -> Iterator[bytes]:
         """Of what is beside the documents only small things are kept."""
-        told: dict[str, msgspec.Raw] = {}
+        told: _Told = {}
         listed = False
-        end = self._text.take("{")
-        while end != "}":
-            if not told and self._text.peek() == "}":
-                break
-            key = str(json.loads(self._text.value()))
-            self._text.take(":")
-            if key in {"rows", "docs"} and "_id" not in told and self._text.peek() == "[":
+        more = self._starts("{", "}")
+        while more:
+            key = self._key()
+            if self._text.peek() == "[" and "_id" not in told:
+                if key not in {"rows", "docs"}:
+                    raise self._text.bad(f"an object with a list of {key} is none of the dumps that are known: {KNOWN}")
                 listed = True
                 self._count_rows(told)
                 yield from self._rows() if key == "rows" else self._elements()
             else:
                 told[key] = msgspec.Raw(self._text.value())
-            end = self._text.take(",}")
+            more = self._text.take(",}") == ","
         self._count_rows(told)
         if not listed:
             yield from self._single(told)
 
-    def _count_rows(self, told: dict[str, msgspec.Raw]) -> None:
-        if "total_rows" in told and told["total_rows"] != b"null":
-            self.total_rows = int(bytes(told["total_rows"]))
+    def _key(self) -> str:
+        if self._text.peek() not in {'"', ""}:
+            raise self._text.bad(f"there is {self._text.next()} where the name of a field is needed")
+        key = str(json.loads(self._text.value()))
+        self._text.take(":")
+        return key
+
+    def _count_rows(self, told: _Told) -> None:
+        said = bytes(told.get("total_rows", b""))
+        self.total_rows = int(said) if said.isdigit() and len(said) < 20 else self.total_rows
 
     def _rows(self) -> Iterator[bytes]:
         self.format = Format.ALL_DOCS
@@ -155,16 +170,13 @@ class Dump:
             try:
                 found = _ROW.decode(row)
             except msgspec.DecodeError as error:
-                raise self._text.bad(f"this is no row of _all_docs: {error}") from None
+                raise self._text.bad(f"before this there is no row of _all_docs: {error}") from None
             if not found.doc and found.error is None:
-                raise BadDump(
-                    "this was saved without include_docs=true: it holds ids and no documents; where the database is "
-                    "still there, save it again from _all_docs?include_docs=true"
-                )
+                raise BadDump(NO_DOCUMENTS)
             yield bytes(found.doc) or b"null"
 
-    def _single(self, told: dict[str, msgspec.Raw]) -> Iterator[bytes]:
-        """An object that holds no list: what couchbackup tells of itself, a document, or something else."""
+    def _single(self, told: _Told) -> Iterator[bytes]:
+        """An object that holds no list: a document, what couchbackup tells of itself, or something else."""
         if "_id" in told:
             yield msgspec.json.encode(told)
         elif {"name", "version", "mode"} <= told.keys():
@@ -173,8 +185,8 @@ class Dump:
         elif told.keys() == {"marker"}:
             self.format = Format.COUCHBACKUP
         elif {"error", "reason"} <= told.keys():
-            said = ": ".join(json.loads(bytes(told[name])) or "" for name in ("error", "reason"))
+            said = ": ".join(str(json.loads(bytes(told[name]))) for name in ("error", "reason"))
             raise BadDump(f"this is no dump, but CouchDB's refusal to give one ({said})")
         else:
             names = ", ".join(list(told)[:5]) or "nothing"
-            raise self._text.bad(f"an object with {names} in it is none of the dumps that are known: {_KNOWN}")
+            raise self._text.bad(f"an object with {names} in it is none of the dumps that are known: {KNOWN}")

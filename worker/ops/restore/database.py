@@ -13,11 +13,12 @@ from contextlib import suppress
 import msgspec
 
 from worker.blobs.vault import Vault
-from worker.core.errors import Conflict, DatabaseExists, NotFound
-from worker.core.manifest import Kind
+from worker.core.errors import Conflict, DatabaseExists, Forbidden, NotFound
+from worker.core.manifest import Kind, Shape
 from worker.core.names import is_own
 from worker.couch.database import Database
 from worker.ops.control import Control
+from worker.ops.ensure import same_security
 from worker.ops.own import put_local
 from worker.ops.restore.chain import DOCUMENTS, Chain
 from worker.ops.restore.result import Restored
@@ -45,8 +46,7 @@ def restore_new(
     shape = newest.shape
     if shape.revs_limit is not None and target.server.capabilities().scheduler:
         target.set_revs_limit(shape.revs_limit)  # before documents whose histories are longer than the default
-    if shape.security:
-        target.set_security(shape.security)  # before the database is made on other nodes, with what it has here
+    _secure(target, shape, result)
     _write(vault, chain, target, control, only, reached, result)
     if only is None:
         _write_local(chain, target, result)
@@ -79,6 +79,19 @@ def _make(chain: Chain, target: Database, only: Collection[str] | None, result: 
         )
     result.resumed = True
     return int(mark["reached"])
+
+
+def _secure(target: Database, shape: Shape, result: Restored) -> None:
+    """At once: the other nodes are given what it has here as soon as they are given the database."""
+    if not shape.security or same_security(target.security(), shape.security):
+        return
+    try:
+        target.set_security(shape.security)
+    except Forbidden as error:
+        # CouchDB lets nobody change that of _users unless its configuration says so
+        if target.name not in SYSTEM:
+            raise
+        result.refused.add("_security", None, error.detail)
 
 
 def _is_bare(target: Database) -> bool:

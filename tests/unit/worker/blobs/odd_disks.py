@@ -38,12 +38,13 @@ def _run(what: Callable[[Path], None], folder: Path, how: list[str], first: str,
     if shutil.which("unshare") is None:
         pytest.skip("no unshare here: only Linux has it")
     shell = ["unshare", *how, "sh", "-c", f'{first} && shift && exec "$@"', "sh", str(folder)]
-    tried = subprocess.run([*shell, "true"], capture_output=True, text=True)
+    tried = subprocess.run([*shell, "true"], check=False, capture_output=True, text=True)
     if tried.returncode != 0:
         pytest.skip(f"no namespaces here: {tried.stderr.strip()}")
     call = _CALL.format(module=what.__module__, name=what.__name__)
     done = subprocess.run(
         [*shell, sys.executable, "-c", call, str(folder)],
+        check=False,
         capture_output=True,
         text=True,
         cwd=ROOT,
