@@ -39,7 +39,7 @@ class Text:
 
     @property
     def line(self) -> int:
-        return self._line(self._at)
+        return self._lines + self._text.count("\n", 0, self._at)
 
     def begin(self, size: int) -> bytes:
         """What it begins with, up to so many bytes. A byte order mark is passed over."""
@@ -77,7 +77,8 @@ class Text:
         try:
             found.decode()
         except UnicodeDecodeError as error:
-            raise self.bad("this is not UTF-8", self._at + error.start) from None
+            place = self._used + self._at + error.start + 1
+            raise self.bad(f"what begins here is not UTF-8 (at byte {place:,})") from None
         self._at = end
         return found
 
@@ -89,12 +90,13 @@ class Text:
                 _, end = _VALUES.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 if not error.msg.startswith("Unterminated") and error.pos < len(self._text) - _NEAR:
-                    raise self.bad(f"this is no JSON ({error.msg})", error.pos) from None
+                    place = self._used + error.pos + 1
+                    raise self.bad(f"what begins here is no JSON ({error.msg}, at byte {place:,})") from None
                 if not self._more(len(self._text) - self._at):
                     raise self._cut_off() from None
                 continue
             except RecursionError:
-                raise self.bad("this is nested too deep to be read") from None
+                raise self.bad("what begins here is nested too deep to be read") from None
             if end < len(self._text) or self._text[end - 1] in '}]"':
                 return end
             if not self._more(1):  # a number may go on where the text does
@@ -117,15 +119,11 @@ class Text:
         """What comes, as an error quotes it."""
         return shown(self._text[self._at : self._at + SHOWN].encode("latin-1"))
 
-    def bad(self, what: str, at: int | None = None) -> BadDump:
-        at = self._at if at is None else at
-        return BadDump(f"line {self._line(at):,}, byte {self._used + at + 1:,}: {what}")
+    def bad(self, what: str) -> BadDump:
+        return BadDump(f"line {self.line:,}, byte {self._used + self._at + 1:,}: {what}")
 
     def _cut_off(self) -> BadDump:
         return BadDump(f"line {self.line:,} is cut off: the dump ends in the middle of it")
-
-    def _line(self, at: int) -> int:
-        return self._lines + self._text.count("\n", 0, at)
 
     def _more(self, least: int) -> bool:
         """Read on, at least so many characters. False where there are none. Raises what is wrong with the gzip file,

@@ -50,6 +50,7 @@ class _Row(msgspec.Struct):
 
 
 _ROW = msgspec.json.Decoder(_Row)
+_FIRST = ("{", "n", "")  # of an object, of null, and of what is cut off
 _Told = dict[str, msgspec.Raw]
 
 
@@ -113,7 +114,8 @@ class Dump:
                     return
                 yield document
         except BadDump:
-            if self._text.end_line(len(RESUMED)) == RESUMED:
+            # where it is on the next line already, nothing but the line's end was in the way
+            if self._text.line == number and self._text.end_line(len(RESUMED)) == RESUMED:
                 return
             if self._marks_resumes or self._text.peek() != "[":
                 raise
@@ -122,6 +124,8 @@ class Dump:
     def _elements(self) -> Iterator[bytes]:
         more = self._starts("[", "]")
         while more:
+            if self._text.peek() not in _FIRST:
+                raise self._text.bad(f"there is {self._text.next()} where an object is needed")
             yield self._text.value()
             more = self._text.take(",]") == ","
 

@@ -85,7 +85,9 @@ class Transport(Protocol):
 
 
 class Body(Protocol):
-    """What is sent without ever being whole in memory. It may be asked for its pieces again, from the beginning."""
+    """What is sent without ever being whole in memory. It may be asked for its pieces again, from the beginning.
+
+    An error that it raises on the way passes through, but for an OSError: that counts as the connection's."""
 
     def __len__(self) -> int:
         """Bytes in all."""

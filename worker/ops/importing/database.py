@@ -31,9 +31,7 @@ from worker.ops.restore.write import WRITERS, batched
 MOST_WAITING = 2 * WRITERS  # requests that are made and not yet answered
 
 
-def import_dump(
-    target: Database, pieces: Iterable[bytes], control: Control, *, partial: bool = False
-) -> Imported:
+def import_dump(target: Database, pieces: Iterable[bytes], control: Control, *, partial: bool = False) -> Imported:
     """`partial`: of a damaged dump all that comes before the damage. Raises BadDump, also in the middle, DatabaseExists
     and what the node raises; tells in `refused` which documents the node did not take."""
     began = time.monotonic()
@@ -42,7 +40,13 @@ def import_dump(
     documents = _readable(dump, partial, result)
     first = next(documents, None)  # looked at before the database is made: what is no dump makes none
     result.resumed = _make(target, dump)
-    _write(target, dump, _chained(first, documents), control, result)
+    try:
+        _write(target, dump, _chained(first, documents), control, result)
+    except BadDump as error:
+        raise BadDump(
+            f"{error}; {target.name} has documents from before that, and stays marked as unfinished: go on with the "
+            "whole dump, or with this one and --partial"
+        ) from None
     result.format, result.total_rows = dump.format, dump.total_rows
     result.without_document, result.broken_lines = dump.empty, dump.broken
     _unmark(target)
@@ -142,20 +146,40 @@ def _unmark(target: Database) -> None:
             target.delete(MARK, str(found["_rev"]))
 
 
-class _Writer(ThreadPoolExecutor):
-    """Several requests at a time, and never many in memory."""
+class _Writer:
+    """Several requests at a time, and never many in memory. Use as a context manager."""
 
     def __init__(self, target: Database, result: Imported) -> None:
-        super().__init__(WRITERS, "import")
         self._revisions = Revisions(target)
-        self._result = result
+        self._refused = result.refused
+        self._pool = ThreadPoolExecutor(WRITERS, "import")
         self._waiting: deque[Future[None]] = deque()
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def write(self, batch: Sequence[bytes]) -> None:
         if len(self._waiting) >= MOST_WAITING:
             self._waiting.popleft().result()
-        self._waiting.append(self.submit(self._send, batch))
+        self._waiting.append(self._pool.submit(self._send, batch))
 
     def finish(self) -> None:
         while self._waiting:
             self._waiting.popleft().result()
+
+    def _send(self, batch: Sequence[bytes]) -> None:
+        try:
+            refused = self._revisions.write(batch)
+        except (TooLarge, BadRequest) as error:  # the whole request was: which of them it was for shows in halves
+            if len(batch) == 1:
+                head = HEAD.decode(batch[0])
+                self._refused.add(head.id, head.rev, error.detail)
+                return
+            self._send(batch[: len(batch) // 2])
+            self._send(batch[len(batch) // 2 :])
+            return
+        for row in refused:
+            self._refused.add_row(row)

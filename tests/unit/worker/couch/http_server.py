@@ -24,6 +24,19 @@ def head(connection: socket.socket) -> bytes:
     return found
 
 
+def request(connection: socket.socket) -> tuple[bytes, bytes]:
+    """A request's head and its body, which has to say how long it is."""
+    found = b""
+    while b"\r\n\r\n" not in found:
+        found += connection.recv(65_536)
+    above, _, body = found.partition(b"\r\n\r\n")
+    lines = above.lower().split(b"\r\n")
+    (length,) = (int(line.partition(b":")[2]) for line in lines if line.startswith(b"content-length:"))
+    while len(body) < length and (more := connection.recv(65_536)):
+        body += more
+    return above, body
+
+
 class Server:
     """Hands each connection to `behave`, one after the other, and remembers the heads it read."""
 
@@ -76,6 +89,25 @@ def answering(answer: bytes, seen: list[bytes] | None = None) -> Callable[[socke
             connection.sendall(answer)
 
     return behave
+
+
+def once(part: bytes) -> Callable[[socket.socket], None]:
+    """Answers so much, and hangs up."""
+
+    def behave(connection: socket.socket) -> None:
+        head(connection)
+        connection.sendall(part)
+
+    return behave
+
+
+def good(body: bytes, *headers: str) -> bytes:
+    lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def chunked(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
 
 
 def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:

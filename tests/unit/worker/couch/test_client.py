@@ -6,7 +6,8 @@ import base64
 import gzip
 import json
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
@@ -18,7 +19,8 @@ from worker.core import errors
 from worker.core.model import Credentials
 from worker.couch import client as module
 from worker.couch.client import CouchClient
-from worker.couch.transport import Answer, Timeouts
+from worker.couch.related import Part, Related
+from worker.couch.transport import Answer, Body, Oversize, Refusal, Timeouts
 
 PASSWORD = "hunter2-ünter3"
 BASIC = base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
@@ -28,18 +30,36 @@ OK = Answer(200, {}, b'{"ok":true}')
 class Script:
     """A transport that answers (or raises) what it is told, the last one for ever."""
 
-    def __init__(self, *steps: Answer | errors.ReplicationError) -> None:
+    def __init__(self, *steps: Answer | Exception) -> None:
         self._steps = list(steps)
-        self.sent: list[tuple[str, str, Mapping[str, str], bytes | None, Timeouts]] = []
+        self.sent: list[tuple[str, str, Mapping[str, str], Any, Timeouts]] = []
+        self.most: list[int | None] = []
 
     def send(
-        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | Body | None,
+        timeouts: Timeouts,
+        most: int | None = None,
     ) -> Answer:
         self.sent.append((method, url, headers, body, timeouts))
+        self.most.append(most)
         step = self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
         if isinstance(step, Exception):
             raise step
         return step
+
+    def lines(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> Iterator[bytes]:
+        return self.pieces(url, headers=headers, timeouts=timeouts)
+
+    def pieces(self, url: str, *, headers: Mapping[str, str], timeouts: Timeouts) -> Iterator[bytes]:
+        answer = self.send("GET", url, headers=headers, body=None, timeouts=timeouts)
+        if answer.status >= 300:
+            raise Refusal(answer)
+        yield from answer.body.splitlines()
 
 
 def client(script: Script, pauses: list[float] | None = None, chance: float = 1.0) -> CouchClient:
@@ -225,6 +245,97 @@ def test_signs_that_could_leave_their_place(segment: str) -> None:
     path = urlsplit(script.sent[0][1]).path
     assert path.count("/") == 2
     assert unquote(path.rpartition("/")[2]) == segment
+
+
+# --- bytes instead of JSON
+
+
+def test_a_raw_answer_is_its_bytes() -> None:
+    body = b'{"n": 1.10}\n'
+
+    assert client(Script(Answer(200, {}, body))).get("pdfs", raw=True) == body
+    assert client(Script(Answer(200, {}, b"no JSON"))).post("pdfs", raw=True) == b"no JSON"
+
+
+def test_a_raw_answer_that_is_bad_raises_as_ever() -> None:
+    with pytest.raises(errors.NotFound, match="missing") as error:
+        client(Script(Answer(404, {}, b'{"error":"not_found","reason":"missing"}'))).get("pdfs", raw=True)
+
+    assert error.value.node == "a"
+
+
+def test_a_body_goes_through_as_it_is_and_comes_again_when_it_is_sent_again() -> None:
+    """It is not compressed, however large: nobody has all of it in memory."""
+    script, body = Script(unreachable(), OK), Related(b"{}", [Part("a", "text/plain", 3, lambda: iter([b"abc"]))])
+    large = b'{"t":"' + b"x" * module.COMPRESS_FROM + b'"}'
+
+    client(script).put("pdfs", "one", body=body, content_type=body.content_type, repeatable=True)
+    client(script).post("pdfs", "_bulk_docs", body=large)
+
+    assert [sent for *_, sent, _ in script.sent] == [body, body, large]
+    types = [headers["Content-Type"] for _, _, headers, *_ in script.sent]
+    assert types == [body.content_type, body.content_type, "application/json"]
+    assert not any("Content-Encoding" in headers for _, _, headers, *_ in script.sent)
+
+
+def test_a_bound_is_handed_on_and_what_is_beyond_it_is_for_the_caller() -> None:
+    """Asking again would get the same answer."""
+    script = Script(Oversize())
+
+    with pytest.raises(Oversize):
+        client(script).post("pdfs", "_bulk_get", most=1_000, repeatable=True)
+    assert script.most == [1_000]
+
+
+def test_without_a_bound_there_is_none() -> None:
+    script = Script(OK)
+    client(script).get("pdfs")
+
+    assert script.most == [None]
+
+
+# --- answers in pieces
+
+
+def pieces(script: Script) -> list[bytes]:
+    headers = {"Accept": "*/*", "Accept-Encoding": "gzip"}
+    return list(client(script).pieces("pdfs", "a/b", "c d.txt", params={"rev": "1-a"}, headers=headers))
+
+
+def test_pieces_are_asked_for_with_our_headers_and_the_callers() -> None:
+    script = Script(Answer(200, {}, b"one\ntwo"))
+
+    assert pieces(script) == [b"one", b"two"]
+
+    _, url, headers, _, timeouts = script.sent[0]
+    assert url == "http://a.test:5984/pdfs/a%2Fb/c%20d.txt?rev=1-a"
+    assert (headers["Accept"], headers["Accept-Encoding"]) == ("*/*", "gzip")
+    assert headers["Authorization"] == f"Basic {BASIC}"
+    assert timeouts == Timeouts(2, 20)
+
+
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [
+        (Answer(404, {}, b'{"error":"not_found","reason":"Document is missing attachment"}'), errors.NotFound),
+        (Answer(401, {}, b"{}"), errors.Unauthorized),
+        (FAULT, errors.ServerFault),
+        (Answer(302, {}, b""), errors.BadAnswer),
+        (unreachable(), errors.Unreachable),
+        (errors.TimedOut("no answer"), errors.TimedOut),
+    ],
+)
+def test_pieces_that_do_not_come_are_an_error_of_ours_and_not_asked_for_again(
+    step: Answer | errors.ReplicationError, kind: type[errors.ReplicationError]
+) -> None:
+    for stream in (pieces, lambda script: list(client(script).lines("pdfs", "_changes", params={}, read_timeout=1))):
+        script = Script(step)
+
+        with pytest.raises(kind) as error:
+            stream(script)
+
+        assert error.value.node == "a"
+        assert len(script.sent) == 1
 
 
 # --- what must not be told

@@ -17,7 +17,7 @@ import pytest
 from embedded.ports import any_free
 from tests import builders
 from tests.unit.worker.couch import http_server
-from tests.unit.worker.couch.http_server import OK, answering, head, serving
+from tests.unit.worker.couch.http_server import OK, answering, chunked, good, head, serving
 from worker.core.errors import BadAnswer, BadRequest, How, TimedOut, TlsRefused, Unreachable
 from worker.couch.client import CouchClient
 from worker.couch.transport import Answer, RequestsTransport, Timeouts, Tls
@@ -55,7 +55,7 @@ def test_a_status_is_not_an_exception() -> None:
 
 def test_a_compressed_answer_is_read() -> None:
     body = gzip.compress(b'{"ok":true}')
-    with serving(answering(_answer(body, "Content-Encoding: gzip"))) as server:
+    with serving(answering(good(body, "Content-Encoding: gzip"))) as server:
         assert send(server.url()).body == b'{"ok":true}'
 
 
@@ -177,9 +177,8 @@ def test_an_answer_that_trickles_in_for_ever_is_given_up(headers: str) -> None:
 @pytest.mark.parametrize("total", [None, 5.0])
 def test_whole_answers_are_read_alike_with_and_without_a_total(total: float | None) -> None:
     body = b'{"ok":"' + b"x" * 300_000 + b'"}'
-    plain, packed = _answer(body), _answer(gzip.compress(body), "Content-Encoding: gzip")
-    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
-    for whole in (plain, packed, chunked):
+    plain, packed = good(body), good(gzip.compress(body), "Content-Encoding: gzip")
+    for whole in (plain, packed, chunked(body)):
         transport = RequestsTransport()
         with serving(answering(whole)) as server:
             for _ in range(2):
@@ -203,7 +202,7 @@ def test_an_answer_that_gets_stuck_in_the_middle() -> None:
 
 @pytest.mark.parametrize("total", [None, 5.0])
 def test_an_answer_that_is_not_compressed_as_it_says(total: float | None) -> None:
-    with serving(answering(_answer(b"not gzip", "Content-Encoding: gzip"))) as server, pytest.raises(BadAnswer):
+    with serving(answering(good(b"not gzip", "Content-Encoding: gzip"))) as server, pytest.raises(BadAnswer):
         send(server.url(), total=total)
 
 
@@ -333,11 +332,6 @@ def test_a_tls_hand_shake_that_is_broken_off_may_be_tried_again() -> None:
 
     with serving(behave) as server, pytest.raises(Unreachable):
         send(server.url("https"))
-
-
-def _answer(body: bytes, *headers: str) -> bytes:
-    lines = ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers]
-    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def _path(request: bytes) -> list[str]:
