@@ -80,7 +80,7 @@ def object_store(url: str, options: Mapping[str, str], patience: Patience) -> An
     except BaseException as error:
         if type(error).__name__ != PANIC:
             raise
-        raise ValueError(_blamed(error, options)) from None
+        raise ValueError(f"one of {', '.join(options)} makes no sense to the library: {first_line(error)}") from None
 
 
 def _apart(options: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Any]]:
@@ -111,7 +111,7 @@ def _check_endpoint(name: str, value: str) -> None:
         raise ValueError(f"{name} must not have credentials in it: there are options for them")
 
 
-def _blamed(error: BaseException, options: Mapping[str, str]) -> str:
+def _blamed(error: Exception, options: Mapping[str, str]) -> str:
     """The library quotes the value and not the name."""
     text = first_line(error)
     quoted = [name for name, value in options.items() if f'"{value}"' in text or (len(value) > 3 and value in text)]

@@ -70,7 +70,7 @@ class Dump:
         self._text = Text(unpacked(pieces))
 
     def documents(self) -> Iterator[bytes]:
-        """Each as JSON, byte for byte. Raises BadDump, also in the middle. To be called once."""
+        """Each as JSON, its values byte for byte. Raises BadDump, also in the middle. To be called once."""
         try:
             self._begin()
             for document in self._values():

@@ -51,7 +51,7 @@ class Document:
 def prepared(text: bytes) -> Document:
     """Raises msgspec.DecodeError where this is no document."""
     found = _FIELDS.decode(text)
-    have = {name: told for name, told in found.attachments.items() if told.get("data", b"null") != b"null"}
+    have = {name: told for name, told in found.attachments.items() if bytes(told.get("data", b"null")) != b"null"}
     missing = [name for name in found.attachments if name not in have]
     if missing or any(_RENAMED.keys() & told.keys() for told in have.values()):
         text = with_attachments(text, {name: _named(told) for name, told in have.items()})

@@ -26,6 +26,7 @@ AZURE = {"azure_storage_account_name": "account", "azure_storage_account_key": "
         ("s3://bucket", {**S3, "aws_checksum_algorithm": f"{HUSH}2"}, "aws_checksum_algorithm"),
         ("s3://bucket", {**S3, "allow_http": f"{HUSH}2"}, "allow_http: "),
         ("s3://bucket", {**S3, "timeout": f"{HUSH}2"}, "timeout: "),
+        ("s3://bucket", {**S3, "disable_system_certificates": HUSH}, "disable_system_certificates makes no sense"),
         ("s3://bucket", {**S3, "aws_endpoint": HUSH}, "aws_endpoint must be a URL like https://"),
         ("s3://bucket", {**S3, "aws_endpoint": "minio:9000"}, "aws_endpoint must be a URL like https://"),
         ("s3://bucket", {**S3, "endpoint": f"https://{HUSH} x"}, "endpoint must be a URL"),
