@@ -24,7 +24,8 @@ from worker.couch.revisions import Revisions
 from worker.ops.backup.catalogue import Catalogue
 from worker.ops.control import Unattended
 from worker.ops.own import put_local
-from worker.ops.restore.database import MARK, restore_new
+from worker.ops.restore.database import restore_new
+from worker.ops.restore.mark import MARK
 
 pytestmark = pytest.mark.contract
 

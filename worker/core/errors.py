@@ -35,7 +35,6 @@
         ├── BackupsOff           BACKUP_URL is not set
         ├── BackupIncomplete     some databases could not be backed up; the others were
         ├── DatabaseExists       a restore would touch a database that is there already
-        ├── RestoreRefused       a node did not take some of the documents of a restore
         ├── DrillFailed          a backup does not give back what it says it holds
         ├── WebhookGone          410 from a webhook receiver: it wants no more events
         ├── WebhookUnknown       an event is for a receiver that the settings do not name any more
@@ -221,10 +220,6 @@ class BackupIncomplete(Permanent):
 
 class DatabaseExists(Permanent):
     slug = "database-exists"
-
-
-class RestoreRefused(Permanent):
-    slug = "restore-refused"
 
 
 class DrillFailed(Permanent):

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from tasks.jobs import Kind
 from tests.unit.api.world import World, settings
 from worker.core.names import RULE
 
 SYNC = "/api/replication/sync"
 JSON = "application/json"
+KINDS = f"Input should be {', '.join(repr(kind.value) for kind in list(Kind)[:-1])} or {list(Kind)[-1].value!r}"
 
 
 @pytest.fixture
@@ -137,7 +139,7 @@ def test_a_slash_is_part_of_a_name(world: World) -> None:
     [
         ("stat=queued", "stat", "is unknown here; known: state, kind, database, cursor, limit"),
         ("state=done", "state", "Input should be 'queued', 'running', 'succeeded', 'failed' or 'cancelled'"),
-        ("kind=", "kind", "Input should be 'sync', 'setup', 'verify', 'rejoin' or 'webhook'"),
+        ("kind=", "kind", KINDS),
         ("database=", "database", "must not be empty"),
         ("cursor=next", "cursor", "must be a cursor from an earlier answer"),
         ("cursor=019ab1c2-6f3e-7c44-9d5a-0b8f2d1e7a90%0a", "cursor", "must be a cursor from an earlier answer"),

@@ -43,6 +43,9 @@ def test_secrets_and_only_secrets_have_a_file_variable() -> None:
         "flower_basic_auth",
         "webhook_urls",
         "webhook_secret",
+        "backup_key",
+        "backup_options",
+        "backup_copy_options",
     }
 
 

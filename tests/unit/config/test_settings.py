@@ -112,7 +112,7 @@ def test_all_bad_values_are_named_at_once() -> None:
     assert "RESULT_TTL: " in message
 
 
-@pytest.mark.parametrize("variable", ["API_TOKENS", "REDIS_URL", "BROKER_URL"])
+@pytest.mark.parametrize("variable", ["API_TOKENS", "REDIS_URL", "BROKER_URL", "BACKUP_OPTIONS"])
 def test_a_refused_secret_is_not_repeated(variable: str) -> None:
     assert "hunter2" not in refusal(**{variable: "hunter2"})
 
@@ -238,10 +238,20 @@ def test_globs_are_split() -> None:
 
 @pytest.mark.parametrize(
     "variable",
-    ["COUCHDB_PASSWORD", "REPLICATION_PASSWORD", "REDIS_URL", "BROKER_URL", "API_TOKENS", "FLOWER_BASIC_AUTH"],
+    [
+        "COUCHDB_PASSWORD",
+        "REPLICATION_PASSWORD",
+        "REDIS_URL",
+        "BROKER_URL",
+        "API_TOKENS",
+        "FLOWER_BASIC_AUTH",
+        "BACKUP_KEY",
+        "BACKUP_OPTIONS",
+    ],
 )
 def test_a_secret_may_come_from_a_file(variable: str, tmp_path: Path) -> None:
     value = "redis://:secret@r:6379/0" if variable.endswith("_URL") else "user:a-secret-of-some-length"
+    value = "aws_secret_access_key=of-some-length" if variable == "BACKUP_OPTIONS" else value
     file = tmp_path / "secret"
     file.write_text(f"{value}\n")
     secret = getattr(environment(**{f"{variable}_FILE": str(file)}), variable.lower())
@@ -362,6 +372,9 @@ SECRET_SETTINGS: dict[str, Any] = {
     "API_TOKENS": "first-token-secret-1,second-token-secret-2",
     "FLOWER_BASIC_AUTH": "viewer:flower-secret",
     "WEBHOOK_URLS": "https://chat.test/services/path-secret-token?key=query-secret,http://me:hook%2Fsecret@hook.test/",
+    "BACKUP_KEY": "age1public0000 AGE-SECRET-KEY-1BACKUPSECRET",
+    "BACKUP_OPTIONS": "aws_region=x, aws_secret_access_key=bucket-secret, azure_storage_sas_key=sv%2Csas-secret",
+    "BACKUP_COPY_OPTIONS": "aws_secret_access_key=copy-secret",
     "WEBHOOK_SECRET": "whsec_d2ViaG9vay1zZWNyZXQtb2YtMjQtYnl0ZXM= whsec_b2xkLXdlYmhvb2stc2VjcmV0LTI0LWJ5dGU=",
 }
 SECRET_VALUES = {
@@ -377,6 +390,10 @@ SECRET_VALUES = {
     "path-secret-token",
     "query-secret",
     "hook/secret",
+    "AGE-SECRET-KEY-1BACKUPSECRET",
+    "bucket-secret",
+    "sv,sas-secret",
+    "copy-secret",
     "whsec_d2ViaG9vay1zZWNyZXQtb2YtMjQtYnl0ZXM=",
     "b2xkLXdlYmhvb2stc2VjcmV0LTI0LWJ5dGU=",
 }

@@ -10,6 +10,8 @@ import fakeredis
 from celery import Celery
 
 from config.settings import Settings, build
+from tasks.backup_plan import plan_of
+from tasks.backups_seen import BackupsSeen
 from tasks.dirty import DirtySet
 from tasks.events import Events
 from tasks.jobs import Job, Kind, Request, State, fingerprint
@@ -20,6 +22,7 @@ from tasks.redis import StoreUnavailable
 from tasks.replication_seen import ReplicationSeen
 from tasks.store import JobStore
 from tasks.submit import Jobs
+from tasks.vaults import Vaults
 from tasks.webhooks import Webhooks
 from tasks.wiring import Parts
 
@@ -117,6 +120,8 @@ class World:
         self.jobs = Jobs(self.store, self.publisher.job)
         self.events = Events(self.redis, Webhooks(self.settings, self.jobs).submit, self.settings.secrets)
         self.lookup = Lookup(self.seen, self.publisher.look)
+        self.backups = BackupsSeen(self.redis)
+        self.plan = plan_of(self.settings)
 
     @property
     def parts(self) -> Parts:
@@ -132,6 +137,9 @@ class World:
             replication=self.replication,
             dirty=self.dirty,
             events=self.events,
+            backups=self.backups,
+            backup_plan=self.plan,
+            vaults=Vaults(self.plan),
         )
 
     def queued(self, request: Request | None = None) -> str:

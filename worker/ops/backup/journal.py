@@ -28,6 +28,7 @@ class Done(msgspec.Struct, frozen=True):
 
 
 class _Page(msgspec.Struct, frozen=True):
+    key: str | None  # for whom its chunks are sealed
     source: Source
     parent: Parent | None
     groups: tuple[Done, ...]
@@ -52,7 +53,7 @@ class Journal:
                 page = self.vault.find_record(self._name(len(found) // PAGE), _Page)
             except (ObjectMissing, ObjectDamaged, WrongKey):
                 break
-            if _basis(page.source) != _basis(self.source) or page.parent != self.parent:
+            if (page.key, *_basis(page.source), page.parent) != (self._key, *_basis(self.source), self.parent):
                 return
             found += page.groups
             if len(page.groups) < PAGE:
@@ -62,13 +63,17 @@ class Journal:
         self.groups = found
 
     @property
+    def _key(self) -> str | None:
+        return self.vault.seals.key
+
+    @property
     def reached(self) -> str | None:
         return self.groups[-1].seq if self.groups else None
 
     def add(self, done: Done) -> None:
         self.groups.append(done)
         first = (len(self.groups) - 1) // PAGE * PAGE
-        page = _Page(self.source, self.parent, tuple(self.groups[first : first + PAGE]))
+        page = _Page(self._key, self.source, self.parent, tuple(self.groups[first : first + PAGE]))
         self.vault.write_record(self._name(first // PAGE), page)
 
     def _name(self, page: int) -> str:

@@ -54,6 +54,7 @@ def prune(vault: Vault, policy: Policy, now: float, control: Control, *, dry_run
     result.abandoned = [one for one in catalogue.unfinished if _age(vault, one, now) > ABANDONED]
     if dry_run:
         return result
+    vault.blobs.clear_staged(now - ABANDONED)
     for backup in (*result.dropped, *result.abandoned):
         control.check()
         _remove(vault, backup, result)

@@ -29,7 +29,8 @@ from worker.couch.transport import Tls
 from worker.ops.command import PASSWORD, Terminal, password_of, server_at
 from worker.ops.importing.database import import_dump
 from worker.ops.importing.result import Imported
-from worker.ops.restore.database import SYSTEM, refuse_name
+from worker.ops.restore.database import refuse_name
+from worker.ops.restore.mark import SYSTEM
 
 PIECE = 1024 * 1024  # bytes
 DONE, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3

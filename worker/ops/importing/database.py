@@ -12,21 +12,18 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 
 import msgspec
 
 from worker.core.dump_text import BadDump
 from worker.core.dumps import Dump
-from worker.core.errors import BadRequest, Conflict, DatabaseExists, NotFound, TooLarge
 from worker.couch.database import Database
-from worker.couch.revisions import HEAD, Revisions
+from worker.couch.revisions import Revisions
 from worker.ops.control import Control
 from worker.ops.importing.document import Document, prepared
 from worker.ops.importing.result import Imported
-from worker.ops.own import put_local
-from worker.ops.restore.database import MARK, SYSTEM
-from worker.ops.restore.write import WRITERS, batched
+from worker.ops.restore.mark import begin, end
+from worker.ops.restore.write import WRITERS, batched, write
 
 MOST_WAITING = 2 * WRITERS  # requests that are made and not yet answered
 
@@ -39,7 +36,7 @@ def import_dump(target: Database, pieces: Iterable[bytes], control: Control, *, 
     dump = Dump(pieces)
     documents = _readable(dump, partial, result)
     first = next(documents, None)  # looked at before the database is made: what is no dump makes none
-    result.resumed = _make(target, dump)
+    result.resumed = begin(target, {"dump": dump.beginning}) is not None
     try:
         _write(target, dump, _chained(first, documents), control, result)
     except BadDump as error:
@@ -49,7 +46,7 @@ def import_dump(target: Database, pieces: Iterable[bytes], control: Control, *, 
         ) from None
     result.format, result.total_rows = dump.format, dump.total_rows
     result.without_document, result.broken_lines = dump.empty, dump.broken
-    _unmark(target)
+    end(target)
     result.seconds = time.monotonic() - began
     return result
 
@@ -67,29 +64,6 @@ def _chained(first: bytes | None, rest: Iterator[bytes]) -> Iterator[bytes]:
     if first is not None:
         yield first
         yield from rest
-
-
-def _make(target: Database, dump: Dump) -> bool:
-    """Make the database, or find it as an earlier attempt left it; tells whether that was so."""
-    if target.create() or _is_bare(target):
-        put_local(target, {"_id": MARK, "dump": dump.beginning})
-        return False
-    mark = target.get(MARK)
-    if mark is None or mark.get("dump") != dump.beginning:
-        unfinished = "" if mark is None else ", which an unfinished restore or import of something else has begun"
-        raise DatabaseExists(
-            f"there is a database {target.name} already{unfinished}: name another, or delete it first",
-            node=target.server.node.name,
-            database=target.name,
-        )
-    return True
-
-
-def _is_bare(target: Database) -> bool:
-    """A database that every new server has, with nothing in it but what the server put there."""
-    if target.name not in SYSTEM or target.get(MARK) is not None:
-        return False
-    return all(document.startswith("_design/") for document, _ in target.leaves())
 
 
 def _write(target: Database, dump: Dump, documents: Iterator[bytes], control: Control, result: Imported) -> None:
@@ -139,13 +113,6 @@ def _shown(text: bytes) -> str:
     return text[:100].decode(errors="replace")
 
 
-def _unmark(target: Database) -> None:
-    found = target.get(MARK)
-    if found is not None:
-        with suppress(NotFound, Conflict):
-            target.delete(MARK, str(found["_rev"]))
-
-
 class _Writer:
     """Several requests at a time, and never many in memory. Use as a context manager."""
 
@@ -164,22 +131,8 @@ class _Writer:
     def write(self, batch: Sequence[bytes]) -> None:
         if len(self._waiting) >= MOST_WAITING:
             self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(self._send, batch))
+        self._waiting.append(self._pool.submit(write, self._revisions, batch, self._refused))
 
     def finish(self) -> None:
         while self._waiting:
             self._waiting.popleft().result()
-
-    def _send(self, batch: Sequence[bytes]) -> None:
-        try:
-            refused = self._revisions.write(batch)
-        except (TooLarge, BadRequest) as error:  # the whole request was: which of them it was for shows in halves
-            if len(batch) == 1:
-                head = HEAD.decode(batch[0])
-                self._refused.add(head.id, head.rev, error.detail)
-                return
-            self._send(batch[: len(batch) // 2])
-            self._send(batch[len(batch) // 2 :])
-            return
-        for row in refused:
-            self._refused.add_row(row)

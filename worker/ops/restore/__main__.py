@@ -179,7 +179,9 @@ def _show(asked: argparse.Namespace, vault: Vault) -> int:
 
 def _check(asked: argparse.Namespace, vault: Vault) -> int:
     manifest = Catalogue(vault).find(asked.backup)
-    return _told(asked, check(vault, manifest, Terminal()).as_json())
+    with Terminal() as control:
+        done = check(vault, manifest, control)
+    return _told(asked, done.as_json())
 
 
 def _database(asked: argparse.Namespace, vault: Vault) -> int:
@@ -193,14 +195,16 @@ def _database(asked: argparse.Namespace, vault: Vault) -> int:
         raise _Usage(f"--as {why}")
     server = _cluster(asked)[NODE]
     only = frozenset(asked.ids) if asked.ids else None
-    done = restore_new(vault, Chain.of(vault, entry), Database(server, into), Terminal(), only=only)
+    with Terminal() as control:
+        done = restore_new(vault, Chain.of(vault, entry), Database(server, into), control, only=only)
     return _told(asked, done.as_json(), refused=done.refused.count)
 
 
 def _all(asked: argparse.Namespace, vault: Vault) -> int:
     manifest: Manifest = Catalogue(vault).find(asked.backup)
     cluster = _cluster(asked)
-    done = restore_all(cluster, vault, manifest, NODE, Terminal())
+    with Terminal() as control:
+        done = restore_all(cluster, vault, manifest, NODE, control)
     finished(cluster, NODE)
     refused = sum(one.refused.count for one in done)
     told = {"backup": manifest.id, "databases": [one.as_json() for one in done], "refused": refused}

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from worker.blobs.vault import PIECE, Vault
+from worker.blobs.vault import PIECE, Vault, disk_errors
 from worker.core.errors import ObjectDamaged
 from worker.core.manifest import Stored, Wrapped
 from worker.couch.related import Part
@@ -95,6 +95,7 @@ def _source(vault: Vault, stored: Stored, stub: Stub, stack: ExitStack) -> Calla
 
 
 def _pieces(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
+    # our own disk's failure must not look like the node's, which is what becomes of an OSError while a body is sent
+    with disk_errors(), path.open("rb") as file:
         while piece := file.read(PIECE):
             yield piece

@@ -1,19 +1,18 @@
 """A database of a backup into one that does not exist: never a document into one that was there before.
 
-The restored database carries a mark (a `_local` document) until all is in it. So a restore that broke off can be told
-from somebody's database: it is gone on with by the same restore, and refused to any other.
+The restored database carries a mark until all is in it (worker.ops.restore.mark), so that one that broke off is gone on
+with by the same restore, and refused to any other.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from contextlib import suppress
 
 import msgspec
 
 from worker.blobs.vault import Vault
-from worker.core.errors import Conflict, DatabaseExists, Forbidden, NotFound
+from worker.core.errors import Forbidden
 from worker.core.manifest import Kind, Shape
 from worker.core.names import is_own
 from worker.couch.database import Database
@@ -21,12 +20,11 @@ from worker.ops.control import Control
 from worker.ops.ensure import same_security
 from worker.ops.own import put_local
 from worker.ops.restore.chain import DOCUMENTS, Chain
+from worker.ops.restore.mark import MARK, SYSTEM, begin, end, reach
 from worker.ops.restore.result import Restored
 from worker.ops.restore.write import Writer
 
-MARK = "_local/notebook-restore"
 MARK_EVERY = 1.0  # seconds; what was written since is written again, which changes nothing
-SYSTEM = ("_users",)  # a new server has it already
 
 
 def restore_new(
@@ -50,7 +48,7 @@ def restore_new(
     _write(vault, chain, target, control, only, reached, result)
     if only is None:
         _write_local(chain, target, result)
-    _unmark(target)
+    end(target)
     result.seconds = time.monotonic() - began
     return result
 
@@ -58,27 +56,13 @@ def restore_new(
 def _make(chain: Chain, target: Database, only: Collection[str] | None, result: Restored) -> int:
     """Make the database, or find it as an earlier attempt left it; returns the place of the last piece in it."""
     shape = chain.newest.shape
-    wanted = {"backup": chain.newest.backup, "database": chain.newest.database, "only": sorted(only or ()) or None}
+    about = {"backup": chain.newest.backup, "database": chain.newest.database, "only": sorted(only or ()) or None}
     couchdb = target.server.capabilities().scheduler
-    made = target.create(
-        partitioned=shape.partitioned and couchdb,
-        shards=shape.q if couchdb else None,
-        copies=shape.n if couchdb else None,
-    )
-    if made or _is_bare(target):
-        put_local(target, {"_id": MARK, **wanted, "reached": -1})
-        return -1
-    mark = target.get(MARK)
-    if mark is None or {key: mark.get(key) for key in wanted} != wanted:
-        unfinished = "" if mark is None else ", which an unfinished restore of something else has begun,"
-        raise DatabaseExists(
-            f"there is a database {target.name} already{unfinished}: name another with `as`, or delete it first; to "
-            "bring an existing one back to an earlier state, use mode rollback",
-            node=target.server.node.name,
-            database=target.name,
-        )
-    result.resumed = True
-    return int(mark["reached"])
+    made = {"partitioned": shape.partitioned, "shards": shape.q, "copies": shape.n} if couchdb else {}
+    hint = "; to bring an existing one back to an earlier state, use mode rollback"
+    reached = begin(target, about, hint, **made)
+    result.resumed = reached is not None
+    return -1 if reached is None else reached
 
 
 def _secure(target: Database, shape: Shape, result: Restored) -> None:
@@ -92,13 +76,6 @@ def _secure(target: Database, shape: Shape, result: Restored) -> None:
         if target.name not in SYSTEM:
             raise
         result.refused.add("_security", None, error.detail)
-
-
-def _is_bare(target: Database) -> bool:
-    """A database that every new server has, with nothing in it but what the server put there."""
-    if target.name not in SYSTEM or target.get(MARK) is not None:
-        return False
-    return all(document.startswith("_design/") for document, _ in target.leaves())
 
 
 def _write(
@@ -117,34 +94,16 @@ def _write(
             control.check()
             for at in writer.write(piece):
                 if time.monotonic() - marked >= MARK_EVERY:
-                    _mark(target, at)
+                    reach(target, at)
                     marked = time.monotonic()
             control.report("restore", result.documents, total, "documents")
         for at in writer.finished():
-            _mark(target, at)
+            reach(target, at)
         # design documents last: what they refuse was taken by the source before they were there
         for piece in chain.pieces((Kind.DESIGN,), only=only):
             control.check()
             list(writer.write(piece))
         list(writer.finished())
-
-
-def _mark(target: Database, reached: int) -> None:
-    found = target.get(MARK)
-    if found is None:
-        raise NotFound(
-            f"{target.name} was deleted, or made anew, while it was being restored",
-            node=target.server.node.name,
-            database=target.name,
-        )
-    put_local(target, {**found, "reached": reached})
-
-
-def _unmark(target: Database) -> None:
-    found = target.get(MARK)
-    if found is not None:
-        with suppress(NotFound, Conflict):
-            target.delete(MARK, str(found["_rev"]))
 
 
 def _write_local(chain: Chain, target: Database, result: Restored) -> None:

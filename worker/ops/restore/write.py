@@ -16,7 +16,7 @@ from worker.couch.database import Database
 from worker.couch.revisions import HEAD, Revisions
 from worker.ops.restore.attached import inline, related
 from worker.ops.restore.chain import Piece
-from worker.ops.restore.result import Restored
+from worker.ops.restore.result import Refusals, Restored
 
 WRITERS = 4
 AT_ONCE = 1_000  # documents in one `_bulk_docs`
@@ -50,7 +50,9 @@ class Writer:
         """Have a piece written; yields the places of pieces that are on the node now, in their order."""
         if self._waiting and self._under_way() >= MOST_WAITING:
             yield self._first()
-        tasks = [self._pool.submit(self._plain, batch) for batch in batched(piece.plain)]
+        tasks = [
+            self._pool.submit(write, self._revisions, batch, self._result.refused) for batch in batched(piece.plain)
+        ]
         tasks += [self._pool.submit(self._attached, one) for one in piece.wrapped]
         self._result.revisions += len(piece.plain) + len(piece.wrapped)
         self._result.documents += piece.documents
@@ -70,23 +72,10 @@ class Writer:
             task.result()
         return at
 
-    def _plain(self, lines: Sequence[bytes]) -> None:
-        try:
-            refused = self._revisions.write(lines)
-        except TooLarge:  # the whole request was: which of them it was shows in halves
-            if len(lines) == 1:
-                self._refuse(lines[0], "too large for this node")
-                return
-            self._plain(lines[: len(lines) // 2])
-            self._plain(lines[len(lines) // 2 :])
-            return
-        for row in refused:
-            self._result.refused.add_row(row)
-
     def _attached(self, wrapped: Wrapped) -> None:
         self._result.attachments += len(wrapped.objects)
         if self._inline or not wrapped.objects:
-            self._plain([inline(self._vault, wrapped)])
+            write(self._revisions, [inline(self._vault, wrapped)], self._result.refused)
             return
         with ExitStack() as stack:
             head, document, parts = related(self._vault, wrapped, stack)
@@ -94,10 +83,6 @@ class Writer:
                 self._revisions.write_with_attachments(head.id, document, parts)
             except _REFUSED as error:
                 self._result.refused.add(head.id, head.rev, error.detail)
-
-    def _refuse(self, line: bytes, reason: str) -> None:
-        head = HEAD.decode(line)
-        self._result.refused.add(head.id, head.rev, reason)
 
 
 def batched(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -112,3 +97,20 @@ def batched(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
         size += len(line)
     if batch:
         yield batch
+
+
+def write(revisions: Revisions, lines: Sequence[bytes], refused: Refusals) -> None:
+    """Write revisions as they are named, and keep which were not taken. A node that refuses the whole request, for its
+    size or for one document that it cannot read, is asked in halves: so it shows which."""
+    try:
+        rows = revisions.write(lines)
+    except (TooLarge, BadRequest) as error:
+        if len(lines) == 1:
+            head = HEAD.decode(lines[0])
+            refused.add(head.id, head.rev, error.detail)
+            return
+        write(revisions, lines[: len(lines) // 2], refused)
+        write(revisions, lines[len(lines) // 2 :], refused)
+        return
+    for row in rows:
+        refused.add_row(row)

@@ -1,0 +1,64 @@
+"""The mark (a `_local` document) that a database carries until all of a restore is in it.
+
+It tells what broke off from somebody's database: the same restore goes on with its own, and everything else that is
+there already is refused, whatever is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from worker.core.errors import Conflict, DatabaseExists, NotFound
+from worker.couch.database import Database
+from worker.ops.own import put_local
+
+MARK = "_local/notebook-restore"
+SYSTEM = ("_users",)  # a new server has it already
+
+
+def begin(target: Database, about: Mapping[str, Any], hint: str = "", **shape: Any) -> int | None:
+    """Make the database, with `shape` as for Database.create, and mark it; or find it as an earlier attempt at the same
+    (`about`) left it. Returns how far that one came; None: it begins now.
+
+    Raises DatabaseExists for any other database of this name. `hint`: what else a person might want.
+    """
+    if target.create(**shape) or _is_bare(target):
+        put_local(target, {"_id": MARK, **about, "reached": -1})
+        return None
+    mark = target.get(MARK)
+    if mark is None or {key: mark.get(key) for key in about} != dict(about):
+        unfinished = "" if mark is None else ", which an unfinished restore or import of something else has begun"
+        raise DatabaseExists(
+            f"there is a database {target.name} already{unfinished}: name another, or delete it first{hint}",
+            node=target.server.node.name,
+            database=target.name,
+        )
+    return int(mark["reached"])
+
+
+def reach(target: Database, place: int) -> None:
+    """All up to this place is on the node. Raises NotFound where the database is not the one that was begun."""
+    found = target.get(MARK)
+    if found is None:
+        raise NotFound(
+            f"{target.name} was deleted, or made anew, while it was being restored",
+            node=target.server.node.name,
+            database=target.name,
+        )
+    put_local(target, {**found, "reached": place})
+
+
+def end(target: Database) -> None:
+    found = target.get(MARK)
+    if found is not None:
+        with suppress(NotFound, Conflict):
+            target.delete(MARK, str(found["_rev"]))
+
+
+def _is_bare(target: Database) -> bool:
+    """A database that every new server has, with nothing in it but what the server put there."""
+    if target.name not in SYSTEM or target.get(MARK) is not None:
+        return False
+    return all(document.startswith("_design/") for document, _ in target.leaves())
