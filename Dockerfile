@@ -18,7 +18,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1
 RUN groupadd --system --gid 10001 notebook \
  && useradd --system --uid 10001 --gid notebook --home-dir /app --no-create-home --shell /usr/sbin/nologin notebook \
- && install -d -o notebook -g notebook /app /app/var
+ && install -d -o notebook -g notebook /app /app/var /backups
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
 COPY docker/healthcheck.py docker/healthcheck.py

@@ -97,6 +97,7 @@ class Story:
         self.tell_sync(job, before, after)
         self.verify(demo_data.PDFS)
         equal = self.compare(after)
+        self.back_up()
         if self.stays:
             self.tell_addresses()
         return equal and job["state"] == "succeeded"
@@ -156,6 +157,17 @@ class Story:
         job = self.api.run_job("/api/replication/verify", {"database": name, "wait": True})
         self.say(f"  {report.outcome(job)}\n  {report.verified(job)}")
 
+    def back_up(self) -> None:
+        self.say("\nPOST /api/backups for all databases, and a restore drill of it:")
+        job = self.api.run_job("/api/backups", {"wait": True})
+        self.say(f"  {report.outcome(job)}")
+        self._must_have_succeeded(job)
+        self.say(f"  {report.backed_up(job, self.site.backups)}")
+        drill = self.api.run_job(f"/api/backups/{job['result']['backup_id']}/verify", {"drill": True, "wait": True})
+        self.say(f"  {report.outcome(drill)}")
+        self._must_have_succeeded(drill)
+        self.say(f"  {report.drilled(drill)}")
+
     def count(self, name: str) -> dict[str, Census]:
         return {node: census.take(database) for node, database in self.site.databases(name).items()}
 
@@ -183,6 +195,7 @@ class Story:
             self.say(f"  {node.name:<9} {node.url}{'/_utils' if node.kind == 'couchdb' else '/_all_dbs'}")
         self.say(f"  nodes ask for user {demo_nodes.USER}; the password is in {site.password_file}")
         self.say(f"  logs      {site.logs}")
+        self.say(f"  backups   {api}/api/backups   in {site.backups}")
         self.say(
             "Sync again:\n"
             f"  curl -X POST {api}/api/replication/sync -H 'Content-Type: application/json' "

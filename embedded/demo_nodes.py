@@ -50,6 +50,10 @@ class Site:
         return self.folder / "logs"
 
     @property
+    def backups(self) -> Path:
+        return self.folder / "backups"
+
+    @property
     def api(self) -> str:
         return f"http://{ports.LOOPBACK}:{self.api_port}"
 
@@ -74,6 +78,7 @@ class Site:
             "API_PORT": str(self.api_port),
             "FLOWER_PORT": str(self.flower_port),
             "AGENT_PORT": str(self.agent_port),
+            "BACKUP_URL": self.backups.as_uri(),
             "HEALTH_INTERVAL": "2",  # a node that is stopped by hand is noticed while one watches
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from embedded.census import Census
@@ -66,6 +67,20 @@ def verified(job: Mapping[str, Any]) -> str:
         return f"equal on all nodes, leaf by leaf (documents compared, deleted ones too: {rows})"
     differing = (result.get("differing") or {}).get("count")
     return f"NOT equal: {differing} documents differ" if result.get("equal") is False else "still being replicated"
+
+
+def backed_up(job: Mapping[str, Any], folder: Path) -> str:
+    """What a backup saved, and where."""
+    result = job["result"]
+    kind = "a full one" if result["full"] else f"going on from {', '.join(result['parents'])}"
+    held = f"{many(result['changed'], 'changed document')}, {many(result['attachments'], 'attachment')}"
+    return f"{result['backup_id']} ({kind}) in {folder}: {many(result['databases'], 'database')}, {held}"
+
+
+def drilled(job: Mapping[str, Any]) -> str:
+    """What a restore drill compared."""
+    leaves = sum(found["leaves"] for found in job["result"]["databases"].values())
+    return f"restored on {job['result']['node']}, compared and dropped: {many(leaves, 'leaf revision')} as they were"
 
 
 def set_up(job: Mapping[str, Any], database: str) -> str:

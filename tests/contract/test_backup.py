@@ -331,7 +331,7 @@ def test_an_existing_database_is_never_touched(site: Site, filled: Database) -> 
     target.create()
     target.put({"_id": "precious"})
     before = backups.content(target)
-    with pytest.raises(DatabaseExists, match="`as`"):
+    with pytest.raises(DatabaseExists, match="rollback"):
         restore_new(vault, backups.chain_of(vault, manifest, filled.name), target, Unattended())
     assert backups.content(target) == before
 
