@@ -233,8 +233,8 @@ class Settings(BaseModel):
     )
     backup_blackout: str = Field(
         "",
-        description="When scheduled backups and drills rest, UTC: `mon-fri 08:00-18:00, sat 22:00-02:00`. One that "
-        "runs waits until the window is over.",
+        description="When no scheduled backup or drill begins, UTC: `mon-fri 08:00-18:00, sat 22:00-02:00`. A backup "
+        "that runs waits until the window is over.",
     )
     backup_max_mb_per_second: float = Field(
         0, ge=0, description="Most megabytes a second that a backup reads from a node. 0: no limit."

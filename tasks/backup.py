@@ -169,7 +169,7 @@ def run_check(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dic
     try:
         if not job.params["drill"]:
             return check(vault, manifest, control).as_json()
-        server = cluster[str(job.params["node"] or candidates(parts, cluster)[-1])]
+        server = cluster[str(job.params["node"] or candidates(parts, cluster)[0])]
         done = drill(vault, manifest, server, control, tag=job.id[-12:], now=time.time())
     except ReplicationError as error:
         if job.params["drill"] and error.result is not None:

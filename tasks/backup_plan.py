@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from pydantic import SecretStr
+
 from config.backups import OFF, parse_options
 from config.nodes import split
 from config.settings import Settings, SettingsError
 from worker.blobs.seal import Keys
-from worker.blobs.store import check_url
+from worker.blobs.store import Store, check_url
 from worker.core import cron
 from worker.core.retention import Policy, parse_policy
 from worker.core.windows import Window, parse_windows
@@ -45,6 +47,7 @@ def plan_of(settings: Settings) -> BackupPlan:
     for name in ("backup_url", "backup_copy_url"):
         if url := getattr(settings, name):
             _read(name, check_url, url)
+            _try_options(name, url, getattr(settings, name.replace("_url", "_options")))
     return BackupPlan(
         url=settings.backup_url,
         options=parse_options(settings.backup_options.get_secret_value()),
@@ -58,6 +61,13 @@ def plan_of(settings: Settings) -> BackupPlan:
         retention=_read("backup_retention", parse_policy, settings.backup_retention),
         blackout=_read("backup_blackout", parse_windows, settings.backup_blackout),
     )
+
+
+def _try_options(name: str, url: str, options: SecretStr) -> None:
+    """Whether a store can be opened with them: nothing is connected. A folder is made only by who uses it."""
+    if not url.startswith("file:"):
+        variable = name.replace("_url", "_options")
+        _read(variable, lambda text: Store.open(url, parse_options(text)), options.get_secret_value())
 
 
 def _cron(text: str) -> str | None:

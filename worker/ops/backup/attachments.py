@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from worker.blobs.vault import PIECE, Vault, disk_errors
-from worker.core.errors import BadAnswer, TimedOut, Unreachable
+from worker.core.errors import BadAnswer, NotFound, TimedOut, Unreachable
 from worker.core.manifest import ATTACHMENTS, Stored
 from worker.couch.revisions import Revisions, Stub
 from worker.ops.backup.pace import Throttle
@@ -111,6 +111,9 @@ class AttachmentStore:
             try:
                 stored = self._fetch_once(revisions, document, revision, name, stub)
                 break
+            except NotFound as error:
+                where = f"attachment {name} of {document}, revision {revision}"
+                raise NotFound(f"{where}: {error.detail}", node=error.node) from None
             except (Unreachable, TimedOut, BadAnswer):
                 if not left:
                     raise

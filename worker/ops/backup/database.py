@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
@@ -191,7 +191,7 @@ class DatabaseBackup:
             self._repeats |= feed.restarted
 
     def _group(self) -> Group:
-        return Group(self._keep, self._tools.chunk_bytes)
+        return Group(self._keep, self._as_it_is_now, self._tools.chunk_bytes)
 
     def _store(self, group: Group, journal: Journal) -> None:
         done = group.store(self._tools.vault, self._name(f"{len(journal.groups):06}"))
@@ -235,16 +235,17 @@ class DatabaseBackup:
         found, size = self._revisions.leaves(rows)
         superseded = [at for at, one in enumerate(found) if one.missing]
         for at in superseded:
-            found[at] = self._as_it_is_now(found[at])
+            found[at] = self._as_it_is_now(found[at].id)
         return _Batch(found, size, len(superseded))
 
-    def _as_it_is_now(self, found: Found) -> Found:
+    def _as_it_is_now(self, document: str) -> Found:
         """Of a document that was written to after the feed told of it, and compacted: what it was is gone. What it is
         now is in the next backup as well, and better than nothing in this one."""
+        found = Found(document, [], [], simple=False)
         for _ in range(LOOKS):
-            leaves = self._database.leaves_of([found.id])
+            leaves = self._database.leaves_of([document])
             if not leaves:  # purged
-                return replace(found, missing=[])
+                break
             ((found,), _size) = self._revisions.leaves(list(leaves.items()))
             if not found.missing:
                 break

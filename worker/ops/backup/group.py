@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 import msgspec
 
 from worker.blobs.vault import Vault
-from worker.core.errors import BadAnswer
+from worker.core.errors import BadAnswer, NotFound
 from worker.core.manifest import Chunk, Counts, Kind, Stored, Wrapped
 from worker.couch.revisions import HEAD, Found, Head
 from worker.ops.backup.journal import Done
 
 FULL = 8 * 1024 * 1024  # bytes of documents
+LOOKS = 2
 _KINDS = (Kind.DOCUMENTS, Kind.ATTACHED, Kind.DESIGN)
 
 Keep = Callable[[Head, str], "Future[Stored]"]
@@ -28,16 +29,25 @@ Keep = Callable[[Head, str], "Future[Stored]"]
 class _Pending:
     """A document with attachments that are perhaps still under way."""
 
+    id: str
     kind: Kind
     revisions: list[tuple[bytes, dict[str, Future[Stored]]]]
+
+    def settled(self) -> list[tuple[bytes, dict[str, Stored]]]:
+        """Once all are there. Raises what keeping one of them raised."""
+        return [
+            (revision, {name: future.result() for name, future in futures.items()})
+            for revision, futures in self.revisions
+        ]
 
 
 @dataclass
 class Group:
-    """`keep(revision, attachment)` has an attachment put into the store. `limit`: bytes. `seq`: where the group ends,
-    if it does at the end of a page of the feed."""
+    """`keep(revision, attachment)` has an attachment put into the store. `again(id)` reads a document as it is now.
+    `limit`: bytes. `seq`: where the group ends, if it does at the end of a page of the feed."""
 
     keep: Keep
+    again: Callable[[str], Found]
     limit: int
     seq: str | None = None
     size: int = 0
@@ -67,11 +77,14 @@ class Group:
         if not design and not any(head.attachments for head in heads):
             self._add_plain(revisions)
             return
+        self._pending.append(self._keep(found.id, revisions, heads))
+
+    def _keep(self, document: str, revisions: Sequence[bytes], heads: Sequence[Head]) -> _Pending:
         kept = [
             (revision, {name: self.keep(head, name) for name in head.attachments})
             for revision, head in zip(revisions, heads, strict=True)
         ]
-        self._pending.append(_Pending(Kind.DESIGN if design else Kind.ATTACHED, kept))
+        return _Pending(document, Kind.DESIGN if document.startswith("_design/") else Kind.ATTACHED, kept)
 
     def _add_plain(self, revisions: Sequence[bytes | msgspec.Raw]) -> None:
         self._plain += revisions
@@ -85,14 +98,25 @@ class Group:
         attachments = 0
         for pending in self._pending:
             documents[pending.kind] += 1
-            for revision, futures in pending.revisions:
-                objects = {attachment: future.result() for attachment, future in futures.items()}
+            for revision, objects in self._settled(pending):
                 attachments += len(objects)
                 kept += objects.values()
                 lines[pending.kind].append(msgspec.json.encode(Wrapped(msgspec.Raw(revision), objects)))
         chunks = tuple(_chunks(vault, name, lines, documents))
         references = _references(vault, name, kept)
         return Done(self.seq, chunks, references, self._counts(chunks, kept, attachments, references))
+
+    def _settled(self, pending: _Pending) -> list[tuple[bytes, dict[str, Stored]]]:
+        """Once more where a revision was superseded and compacted away before its attachments could be read. Raises
+        NotFound where they are not there for another reason."""
+        for _ in range(LOOKS):
+            try:
+                return pending.settled()
+            except NotFound:
+                self.superseded += 1
+                revisions = [_one_line(revision) for revision in self.again(pending.id).revisions]
+                pending = self._keep(pending.id, revisions, [_head(pending.id, revision) for revision in revisions])
+        return pending.settled()
 
     def _counts(
         self, chunks: tuple[Chunk, ...], kept: list[Stored], attachments: int, references: tuple[Stored, ...]

@@ -12,7 +12,7 @@ from collections.abc import Collection
 import msgspec
 
 from worker.blobs.vault import Vault
-from worker.core.errors import Forbidden
+from worker.core.errors import Forbidden, ReplicationError
 from worker.core.manifest import Kind, Shape
 from worker.core.names import is_own
 from worker.couch.database import Database
@@ -41,14 +41,17 @@ def restore_new(
     newest = chain.newest
     result = Restored(newest.database, target.name, target.server.node.name, newest.backup)
     reached = _make(chain, target, only, result)
-    shape = newest.shape
-    if shape.revs_limit is not None and target.server.capabilities().scheduler:
-        target.set_revs_limit(shape.revs_limit)  # before documents whose histories are longer than the default
-    _secure(target, shape, result)
-    _write(vault, chain, target, control, only, reached, result)
-    if only is None:
-        _write_local(chain, target, result)
-    end(target)
+    try:
+        _prepare(target, newest.shape, result)
+        _write(vault, chain, target, control, only, reached, result)
+        if only is None:
+            _write_local(chain, target, result)
+        end(target)
+    except ReplicationError as error:
+        result.seconds = time.monotonic() - began
+        error.detail += f". Half of it is in {target.name}: asked for again, the same restore goes on from there"
+        error.result = result.as_json()
+        raise
     result.seconds = time.monotonic() - began
     return result
 
@@ -65,8 +68,11 @@ def _make(chain: Chain, target: Database, only: Collection[str] | None, result: 
     return -1 if reached is None else reached
 
 
-def _secure(target: Database, shape: Shape, result: Restored) -> None:
-    """At once: the other nodes are given what it has here as soon as they are given the database."""
+def _prepare(target: Database, shape: Shape, result: Restored) -> None:
+    """`_revs_limit` before documents whose histories are longer than the default; `_security` at once, because other
+    nodes are given what it has here as soon as they are given the database."""
+    if shape.revs_limit is not None and target.server.capabilities().scheduler:
+        target.set_revs_limit(shape.revs_limit)
     if not shape.security or same_security(target.security(), shape.security):
         return
     try:
