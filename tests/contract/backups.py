@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tests import builders
@@ -38,9 +38,10 @@ def back_up(
     at: float = 0,
     node: str = "a",
     control: Control | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
     **order: Any,
 ) -> Manifest:
-    """One backup; `at`: days after the first."""
+    """One backup; `at`: days after the first. `meanwhile` is called after each few documents."""
     began = EPOCH + at * 86_400
     wanted = Order(
         backup_id(began, f"{int(at * 1000):06}"),
@@ -49,7 +50,7 @@ def back_up(
         {name: [node] for name in databases},
         **{"full_after": 1e9, **order},
     )
-    return run(site.cluster, wanted, vault, control or Unattended())
+    return run(site.cluster, wanted, vault, control or Unattended(), rest=meanwhile)
 
 
 def entry_of(manifest: Manifest, database: str) -> Entry:
