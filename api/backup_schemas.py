@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from api.schemas import MOST_DATABASES, DatabaseName, In, Out, Time, Wait, page_size
+from api.schemas import MOST_DATABASES, In, Out, Time, Wait, page_size
 from config.selectors import selector_errors
-from worker.core.names import NODE_PATTERN, is_own
+from worker.core.names import PATTERN, database_name_error, is_own
 
 MOST_BACKUPS_A_PAGE = 200
 MOST_IDS = 10_000
 MOST_ENTRIES_A_PAGE = 1_000
+MOST_DEPTH = 50  # of a selector
 _EXAMPLE = "20261125T030000Z-1e7a90"
+_USERS = "_users"  # the one system database that can be restored
+_LARGEST = 1e300
+_LONE = re.compile("[\ud800-\udfff]")
 _GLOB_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_$()+-/*?[]!")
 
 
@@ -38,19 +43,43 @@ def _globs(value: Any) -> Any:
 def _ids(value: list[str]) -> list[str]:
     if not 1 <= len(value) <= MOST_IDS or not all(value):
         raise PydanticCustomError("document_ids", f"must be 1 to {MOST_IDS} document ids, none of them empty")
+    if trouble := _untellable(value, 1):
+        raise PydanticCustomError("document_ids", "{text}", {"text": trouble})
     return sorted(set(value))
 
 
 def _selector(value: dict[str, Any]) -> dict[str, Any]:
-    if trouble := selector_errors(value):
+    trouble = [text] if (text := _untellable(value, MOST_DEPTH)) else selector_errors(value)
+    if trouble:
         raise PydanticCustomError("selector", "{text}", {"text": "; ".join(trouble)})
     return value
 
 
-def _target(name: str | None) -> str | None:
-    if name is not None and is_own(name):
-        raise PydanticCustomError("database_name", "is a database of this system's own")
+def _untellable(value: Any, depth: int) -> str | None:
+    """Why this cannot go to a worker and to a node, in words. JSON may write what nobody can keep."""
+    if isinstance(value, str):
+        return "has half of a character in it (a lone \\ud800 to \\udfff)" if _LONE.search(value) else None
+    if isinstance(value, int | float):
+        return None if -_LARGEST < value < _LARGEST else "has a number that is too large"
+    if not isinstance(value, list | dict):
+        return None
+    if not depth:
+        return f"is nested more than {MOST_DEPTH} deep"
+    inner = value if isinstance(value, list) else [*value, *value.values()]
+    return next((text for one in inner if (text := _untellable(one, depth - 1))), None)
+
+
+def _source(name: str) -> str:
+    why = None if name == _USERS else database_name_error(name)
+    if why:
+        raise PydanticCustomError("database_name", "{why}", {"why": why})
     return name
+
+
+def _target(name: str) -> str:
+    if is_own(name):
+        raise PydanticCustomError("database_name", "is a database of this system's own")
+    return _source(name)
 
 
 Globs = Annotated[
@@ -68,6 +97,11 @@ Globs = Annotated[
 ]
 
 
+_NAME_SCHEMA = {"type": "string", "pattern": f"^(?:{_USERS}|{PATTERN[1:-1]})$", "examples": ["pdfs"]}
+Source = Annotated[str, AfterValidator(_source), WithJsonSchema(_NAME_SCHEMA)]
+Target = Annotated[str, AfterValidator(_target), WithJsonSchema(_NAME_SCHEMA)]
+
+
 class BackupRequest(In):
     databases: Globs = Field(
         default_factory=list, description="Names or globs; left out: all that BACKUP_INCLUDE and BACKUP_EXCLUDE say."
@@ -79,13 +113,9 @@ class BackupRequest(In):
 class RestoreRequest(In):
     """`database` is needed but in mode cluster, which takes everything."""
 
-    database: DatabaseName | Literal["_users"] | None = Field(None, description="Which database of the backup.")
-    into: Annotated[DatabaseName | Literal["_users"] | None, AfterValidator(_target)] = Field(
-        None, alias="as", description="The name to restore it under; left out: its own."
-    )
-    node: str | None = Field(
-        None, pattern=NODE_PATTERN, description="Which node it is written to; left out: the acting primary."
-    )
+    database: Source | None = Field(None, description="Which database of the backup.")
+    into: Target | None = Field(None, alias="as", description="The name to restore it under; left out: its own.")
+    node: str | None = Field(None, description="Which node it is written to; left out: the acting primary.")
     mode: Literal["new", "cluster", "rollback"] = Field(
         "new",
         description="`new`: into a database that does not exist. `cluster`: everything, onto nodes without databases. "
@@ -118,7 +148,7 @@ class RestoreRequest(In):
 
     def params(self, backup: str) -> dict[str, Any]:
         """Of the job."""
-        return {"backup": backup, "as": self.into, **self.model_dump(exclude={"database", "into", "wait"})}
+        return {"backup": backup, "as": self.into, **self.model_dump(exclude={"into", "wait"})}
 
 
 class CheckRequest(In):
@@ -127,7 +157,7 @@ class CheckRequest(In):
         description="Restore it into a scratch database, compare, drop: what `verified` means. Otherwise only the "
         "checksum of every object is compared.",
     )
-    node: str | None = Field(None, pattern=NODE_PATTERN, description="Where the drill is made; left out: the best one.")
+    node: str | None = Field(None, description="Where the drill is made; left out: the best one.")
     wait: Wait = False
 
 

@@ -47,15 +47,16 @@ def _backups(parts: Context) -> Iterator[Metric]:
     if not parts.backup_plan.on:
         return
     now, seen = parts.clock(), parts.backups
+    read, stale, trouble = seen.observed_at() is not None, seen.noted("stale"), seen.noted("trouble")
     found = [one for one in seen.all() if one["readable"]]
-    good = [one for one in found if one["good"] and one["scope"] == ["*"]]
-    yield _gauge("backups", "Backups in the store that can be read", len(found))
-    yield _gauge(
-        "backup_stale", "1: no good backup of everything for BACKUP_STALE_HOURS", int(bool(seen.noted("stale")))
-    )
-    yield _gauge(
-        "backup_store_failing", "1: the store could not be read the last time", int(bool(seen.noted("trouble")))
-    )
+    # one from the future tells that a clock was ahead, and nothing of how old the newest is
+    good = [one for one in found if one["good"] and one["scope"] == ["*"] and one["started_at"] <= now]
+    if read:
+        yield _gauge("backups", "Backups in the store that can be read", len(found))
+    if read or stale:
+        yield _gauge("backup_stale", "1: no good backup of everything for BACKUP_STALE_HOURS", int(bool(stale)))
+    if read or trouble:
+        yield _gauge("backup_store_failing", "1: the store could not be read the last time", int(bool(trouble)))
     if found:
         yield _gauge("backup_last_failed", "1: something is missing in the newest backup", int(not found[0]["good"]))
     if good:

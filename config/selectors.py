@@ -46,7 +46,10 @@ def read_selector(node: yaml.Node, problems: Problems) -> dict[str, Any] | None:
 def selector_errors(selector: dict[str, Any]) -> list[str]:
     """What is wrong with a selector that came as JSON, which is YAML as well."""
     problems = Problems(Path("selector"))
-    node = yaml.compose(json.dumps(selector), Loader=yaml.SafeLoader)
+    try:
+        node = yaml.compose(json.dumps(selector), Loader=yaml.SafeLoader)
+    except yaml.YAMLError:  # all that YAML does not take of JSON
+        return ["has a field whose name is too long: at most 1,000 characters"]
     assert node is not None  # noqa: S101 - an object is never an empty document
     read_selector(node, problems)
     return problems.words

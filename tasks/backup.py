@@ -13,8 +13,9 @@ from tasks.jobs import Job
 from tasks.policy import gives_up
 from tasks.redis import StoreUnavailable
 from tasks.wiring import Parts
+from worker.blobs.vault import Vault
 from worker.core.backup_nodes import Candidate, best_first
-from worker.core.errors import Cancelled, ReplicationError
+from worker.core.errors import Cancelled, DrillFailed, ObjectDamaged, ReplicationError
 from worker.core.health import NodeState
 from worker.core.manifest import Manifest, backup_id, folder
 from worker.core.windows import closed
@@ -25,6 +26,7 @@ from worker.ops.backup.catalogue import Catalogue
 from worker.ops.backup.check import check
 from worker.ops.backup.copy import copy
 from worker.ops.backup.drill import drill
+from worker.ops.backup.objects import manifest_name
 from worker.ops.backup.pace import Throttle
 from worker.ops.backup.prune import prune
 from worker.ops.control import Control
@@ -165,17 +167,17 @@ def run_prune(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dic
 
 def run_check(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
     vault = parts.vaults.main(cluster)
-    manifest = Catalogue(vault).find(str(job.params["backup"]))
+    manifest = _found(parts, job, vault)
     try:
         if not job.params["drill"]:
             return check(vault, manifest, control).as_json()
         server = cluster[str(job.params["node"] or candidates(parts, cluster)[0])]
         done = drill(vault, manifest, server, control, tag=job.id[-12:], now=time.time())
     except ReplicationError as error:
-        if job.params["drill"] and error.result is not None:
+        if isinstance(error, DrillFailed) and error.result is not None:
             _note_drill(parts, cluster, manifest, error.result, error.detail)
         if gives_up(error, job, parts.settings.job_max_attempts):
-            _damaged(parts, job, manifest, error)
+            _damaged(parts, job, manifest.id, error)
         raise
     result = done.as_json()
     _note_drill(parts, cluster, manifest, result, None)
@@ -207,16 +209,26 @@ def _note_drill(
     _seen(parts, cluster)
 
 
-def _damaged(parts: Parts, job: Job, manifest: Manifest, error: ReplicationError) -> None:
+def _found(parts: Parts, job: Job, vault: Vault) -> Manifest:
+    """Also a manifest that is damaged is a finding, and the worst."""
+    backup = str(job.params["backup"])
+    try:
+        return Catalogue(vault).find(backup)
+    except ObjectDamaged as error:
+        _damaged(parts, job, backup, error)
+        raise
+
+
+def _damaged(parts: Parts, job: Job, backup: str, error: ReplicationError) -> None:
     what = "drill" if job.params["drill"] else "check"
     with suppress(StoreUnavailable):
         parts.events.record(
             "backup.damaged",
             at=time.time(),
             severity="error",
-            detail=f"{what} of backup {manifest.id} failed: {error.detail}",
+            detail=f"{what} of backup {backup} failed: {error.detail}",
             database=error.database,
-            backup=manifest.id,
+            backup=backup,
             job=job.id,
             error=error.slug,
         )
@@ -258,7 +270,13 @@ def _seen(parts: Parts, cluster: Cluster) -> None:
 
 
 def _remove_broken_off(parts: Parts, cluster: Cluster, made: str) -> None:
-    """Of a backup that somebody cancelled: nobody goes on with it."""
+    """Of a backup that somebody cancelled: nobody goes on with it. One that is whole is a backup, and stays: only its
+    copy, or retention, was broken off."""
     with suppress(ReplicationError):
         vault = parts.vaults.main(cluster)
-        vault.blobs.delete([found.name for found in vault.blobs.listed(folder(made))])
+        found = [one.name for one in vault.blobs.listed(folder(made))]
+        if set(found).isdisjoint(vault.record_names(manifest_name(made))):
+            vault.blobs.delete(found)
+            return
+    with suppress(StoreUnavailable):
+        _seen(parts, cluster)

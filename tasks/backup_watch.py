@@ -90,7 +90,7 @@ def _tell_if_stale(parts: Parts, found: list[dict[str, Any]], now: float) -> Non
     if parts.backup_plan.schedule is None:
         return
     since = parts.backups.noted("watched_since")
-    if since is None:
+    if since is None or since > now:  # the clock was ahead then
         since = now
         parts.backups.note("watched_since", now)
     known = _known(found)
@@ -102,8 +102,9 @@ def _tell_if_stale(parts: Parts, found: list[dict[str, Any]], now: float) -> Non
             detail += f": {trouble['detail']}"
         parts.events.record("backup.stale", at=now, severity="error", detail=detail, hours=round(hours, 1))
         parts.backups.note("stale", True)
-    elif hours is None and told and any(one.good for one in known):
-        newest = max((one for one in known if one.good), key=lambda one: one.started_at)
+    good = [one for one in known if one.good and one.started_at <= now]
+    if hours is None and told and good:
+        newest = max(good, key=lambda one: one.started_at)
         detail = f"there is a good backup of everything again: {newest.id}"
         parts.events.record("backup.fresh", at=now, severity="info", detail=detail, backup=newest.id)
         parts.backups.note("stale", False)

@@ -48,7 +48,7 @@ def run_restore(parts: Parts, cluster: Cluster, job: Job, control: Control) -> d
         manifest = Catalogue(vault).find(str(job.params["backup"]))
         result = {"mode": mode, **run(parts, cluster, job, control, vault, manifest)}
     except ReplicationError as error:
-        if gives_up(error, job, parts.settings.job_max_attempts):
+        if not job.params["dry_run"] and gives_up(error, job, parts.settings.job_max_attempts):
             _failed(parts, job, error)
         raise
     if not job.params["dry_run"]:

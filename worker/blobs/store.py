@@ -50,9 +50,12 @@ class Store:
         self._root = root
 
     @classmethod
-    def open(cls, url: str, options: Mapping[str, str] | None = None, patience: Patience = PATIENCE) -> Store:
+    def open(
+        cls, url: str, options: Mapping[str, str] | None = None, patience: Patience = PATIENCE, *, make: bool = True
+    ) -> Store:
         """`options`: of the object store, as obstore names them (aws_endpoint, ...). What they do not say is taken
         from the environment variables that each cloud's own tools use. Nothing is connected before it is used.
+        `make`: a local folder that is not there.
 
         Raises ValueError for a URL or an option that makes no sense, and as the methods do.
         """
@@ -64,6 +67,8 @@ class Store:
         if scheme == "memory":
             return cls(MemoryStore(), shown)
         root = Path(unquote(urlsplit(url).path))
+        if not make and not root.is_dir():
+            raise StoreRefused(f"{shown}: there is no such folder")
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:

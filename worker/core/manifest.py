@@ -190,7 +190,7 @@ def backup_id(started_at: float, tag: str) -> str:
     return f"{moment:%Y%m%dT%H%M%SZ}-{tag[-6:]}"
 
 
-ID_PATTERN = r"^[0-9]{8}T[0-9]{6}Z-[0-9a-z]{6}$"
+ID_PATTERN = r"^[0-9]{8}T[0-9]{6}Z-[0-9a-z]{6}\Z"
 
 
 def folder(backup: str) -> str:

@@ -122,6 +122,7 @@ class World:
         self.lookup = Lookup(self.seen, self.publisher.look)
         self.backups = BackupsSeen(self.redis)
         self.plan = plan_of(self.settings)
+        self.vaults = Vaults(self.plan)
 
     @property
     def parts(self) -> Parts:
@@ -139,7 +140,7 @@ class World:
             events=self.events,
             backups=self.backups,
             backup_plan=self.plan,
-            vaults=Vaults(self.plan),
+            vaults=self.vaults,
         )
 
     def queued(self, request: Request | None = None) -> str:

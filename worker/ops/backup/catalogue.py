@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from worker.core.errors import BackupUnknown, ObjectDamaged, ObjectMissing, Repl
 from worker.core.manifest import (
     BACKUPS,
     FORMAT,
+    ID_PATTERN,
     MANIFEST,
     DatabaseManifest,
     Entry,
@@ -20,6 +22,7 @@ from worker.core.manifest import (
 from worker.ops.backup.database import Earlier
 
 LATEST = "latest"
+_ID = re.compile(ID_PATTERN)
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,9 @@ class Catalogue:
         self.unfinished: list[str] = []  # folders without a manifest, as of the last listing
 
     def ids(self) -> list[str]:
-        """Every folder of a backup, the newest first; what is broken off is among them."""
-        return sorted(self._vault.blobs.folders(BACKUPS), reverse=True)
+        """Every folder of a backup, the newest first; what is broken off is among them. Folders of others are not: what
+        is unfinished will be removed."""
+        return sorted(filter(_ID.match, self._vault.blobs.folders(BACKUPS)), reverse=True)
 
     def find(self, backup: str) -> Manifest:
         """By its id, or `latest`. Raises BackupUnknown, ObjectDamaged, WrongKey, and what the store raises."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from worker.blobs.vault import Vault
 from worker.core.errors import ObjectDamaged, ObjectMissing, ReplicationError, WrongKey
-from worker.core.manifest import Manifest, Stored
+from worker.core.manifest import DatabaseManifest, Manifest, Stored
 from worker.ops.backup import objects
 from worker.ops.control import Control
 from worker.ops.parallel import batches, pooled
@@ -23,6 +24,8 @@ from worker.ops.restore.seen import SeenIds
 AT_ONCE = 4
 MOST_LISTED = 100
 PORTION = 500  # objects
+
+Found = TypeVar("Found")
 
 
 @dataclass
@@ -89,19 +92,29 @@ def check(vault: Vault, manifest: Manifest, control: Control) -> Checked:
 
 
 def _all(vault: Vault, manifest: Manifest, seen: SeenIds, result: Checked) -> Iterator[Stored]:
-    """Each once. A record that cannot be read is told as bad itself: what it vouches for, nobody knows."""
+    """Each once. A record or a list that cannot be read is told as bad itself: what it vouches for, nobody knows."""
     for entry in manifest.entries:
-        single = Manifest(**{**_fields(manifest), "entries": (entry,)})
-        try:
-            for stored, record in objects.records(vault, single):
-                if not seen.add(stored.object):
-                    break  # from here on, a database before had the same records
-                result.fine(stored)
-                yield from objects.own(record)
-                yield from (one for one in objects.attachments(vault, record) if seen.add(one.object))
-        except (ObjectMissing, ObjectDamaged, WrongKey) as error:
-            result.damaged(entry.manifest.object, error)
+        stored: Stored | None = entry.manifest
+        while stored is not None and seen.add(stored.object):
+            record = _read(result, stored, partial(vault.read_record, stored, DatabaseManifest))
+            if record is None:
+                break
+            yield from (chunk.stored for chunk in record.chunks)
+            for listed in record.references:
+                found = _read(result, listed, partial(_listed, vault, listed))
+                yield from (one for one in found or () if seen.add(one.object))
+            stored = record.parent.manifest if record.parent else None
 
 
-def _fields(manifest: Manifest) -> dict[str, Any]:
-    return {name: getattr(manifest, name) for name in manifest.__struct_fields__}
+def _listed(vault: Vault, stored: Stored) -> list[Stored]:
+    return list(objects.in_list(vault, stored))
+
+
+def _read(result: Checked, stored: Stored, read: Callable[[], Found]) -> Found | None:
+    try:
+        found = read()
+    except (ObjectMissing, ObjectDamaged, WrongKey) as error:
+        result.damaged(stored.object, error)
+        return None
+    result.fine(stored)
+    return found

@@ -34,7 +34,9 @@ def databases(
                 found.setdefault(name, []).append(node)
     missing = [glob for glob in globs if not set(glob) & set("*?[") and glob not in found and glob != "_users"]
     if missing:
-        known = {name for names in answered.values() for name in names}
+        if _never(missing[0]):
+            raise NotFound(f"{missing[0]} is never backed up: it is made anew by what uses it", database=missing[0])
+        known = {name for names in answered.values() for name in names if not _never(name)}
         hints = nearest(missing[0], known)
         close = f"; did you mean {', '.join(hints)}?" if hints else ""
         raise NotFound(f"no node that answers has a database {missing[0]!r}{close}", database=missing[0])
@@ -43,9 +45,13 @@ def databases(
 
 def wanted(name: str, globs: Sequence[str], exclude: Sequence[str]) -> bool:
     """`*` means every user database: a system database has to be asked for by a glob that begins with `_`."""
-    if name in NEVER or is_own(name):
+    if _never(name):
         return False
     return any(_matches(name, glob) for glob in globs) and not any(_matches(name, glob) for glob in exclude)
+
+
+def _never(name: str) -> bool:
+    return name in NEVER or is_own(name)
 
 
 def _matches(name: str, glob: str) -> bool:

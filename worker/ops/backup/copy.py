@@ -14,6 +14,7 @@ from typing import Any
 
 from worker.blobs.store import SLICE
 from worker.blobs.vault import Vault, disk_errors
+from worker.core.errors import ObjectDamaged, ObjectMissing, ReplicationError, WrongKey
 from worker.core.manifest import Manifest, folder
 from worker.ops.backup import objects
 from worker.ops.backup.catalogue import Catalogue
@@ -37,25 +38,37 @@ class Copied:
 
 def copy(source: Vault, target: Vault, control: Control) -> Copied:
     """Every backup that the target lacks, the oldest first. Both vaults have the same seals. Raises what both stores
-    raise."""
+    raise; and after all others were copied what keeps one from being so, such as an object that the source has lost."""
     result = Copied()
+    trouble: ReplicationError | None = None
     manifests = [one for one in Catalogue(source).all() if isinstance(one, Manifest)]
     for manifest in reversed(manifests):
-        name = source.stat_record(objects.manifest_name(manifest.id)).object
-        if target.blobs.size(name) is not None:
-            continue
         control.report("copy", len(result.backups), None, "backups")
-        for portion in batches(_objects(source, manifest, name), PORTION):
-            for outcome in pooled(portion, partial(_copy, source, target), AT_ONCE, control):
-                if outcome.error is not None:
-                    raise outcome.error
-                result.objects += bool(outcome.value)
-                result.bytes += outcome.value or 0
-        target.blobs.settle()
-        target.blobs.put(name, source.blobs.get(name))
-        target.blobs.settle()
-        result.backups.append(manifest.id)
+        try:
+            _copy_backup(source, target, manifest, control, result)
+        except (ObjectMissing, ObjectDamaged, WrongKey) as error:
+            trouble = trouble or error
+    if trouble is not None:
+        trouble.result = result.as_json()
+        raise trouble
     return result
+
+
+def _copy_backup(source: Vault, target: Vault, manifest: Manifest, control: Control, result: Copied) -> None:
+    name = source.stat_record(objects.manifest_name(manifest.id)).object
+    if target.blobs.size(name) is not None:
+        return
+    for portion in batches(_objects(source, manifest, name), PORTION):
+        for outcome in pooled(portion, partial(_copy, source, target), AT_ONCE, control):
+            if outcome.error is not None:
+                raise outcome.error
+            if outcome.value is not None:
+                result.objects += 1
+                result.bytes += outcome.value
+    target.blobs.settle()
+    target.blobs.put(name, source.blobs.get(name))
+    target.blobs.settle()
+    result.backups.append(manifest.id)
 
 
 def _objects(source: Vault, manifest: Manifest, last: str) -> Iterator[tuple[str, int]]:
@@ -70,11 +83,11 @@ def _objects(source: Vault, manifest: Manifest, last: str) -> Iterator[tuple[str
                     yield one.object, one.size
 
 
-def _copy(source: Vault, target: Vault, one: tuple[str, int]) -> int:
-    """Returns the bytes sent: 0 where it was there."""
+def _copy(source: Vault, target: Vault, one: tuple[str, int]) -> int | None:
+    """Returns the bytes sent: None where it was there."""
     name, size = one
     if target.blobs.size(name) == size:
-        return 0
+        return None
     if size <= SLICE:
         target.blobs.put(name, source.blobs.get(name))
         return size

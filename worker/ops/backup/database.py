@@ -43,7 +43,7 @@ from worker.ops.backup.journal import Journal
 from worker.ops.backup.pace import Batches, Throttle
 from worker.ops.control import Control
 
-AHEAD = 4  # answers asked for before the first of them is used
+AHEAD = 6  # answers asked for before the first of them is used
 GROUPS_AHEAD = 2  # of a few megabytes, while the one before is being stored
 LOOKS = 3
 

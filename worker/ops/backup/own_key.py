@@ -3,6 +3,9 @@
 It lies in our own database on every node, where server admins alone can read it: they can read all that a record tells
 anyway. Nothing is lost with it but the way to go on from earlier backups: the next one is full, and the identity in the
 safe opens everything.
+
+It is an ordinary document, because CouchDB takes any `_local` one, whatever was there before: of two who make a key at
+the same moment both would believe that theirs is the one.
 """
 
 from __future__ import annotations
@@ -10,15 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from worker.core.errors import NotEnoughNodes, ReplicationError
+from worker.core.errors import Conflict, NotEnoughNodes, ReplicationError
 from worker.core.names import OWN_DATABASE
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
 from worker.ops.look import reason
-from worker.ops.own import ensure_own_database, put_local
+from worker.ops.own import ensure_own_database
 from worker.ops.parallel import each
 
-ID = "_local/backup-key"
+ID = "backup-key"
 
 
 def own_key(cluster: Cluster, make: Callable[[], str]) -> str:
@@ -35,13 +38,18 @@ def own_key(cluster: Cluster, make: Callable[[], str]) -> str:
         if away:
             told = ", ".join(f"{name} ({reason(error)})" for name, error in away.items())
             raise NotEnoughNodes(f"the key of the backups' records may be on a node that does not answer: {told}")
-        key = make()
-        _spread(cluster, found, key)
-        # somebody else may have made one at the same moment: what counts is what the nodes have now
-        again = each(list(found), lambda name: _read(cluster, name))
-        found = {name: outcome.value for name, outcome in again.items() if outcome.error is None}
-        key = _first(found) or key
+        key = _agreed(cluster, next(iter(found)), make())
     _spread(cluster, found, key)
+    return key
+
+
+def _agreed(cluster: Cluster, first: str, key: str) -> str:
+    """The key of whoever comes first to the first node."""
+    ensure_own_database(cluster[first])
+    try:
+        Database(cluster[first], OWN_DATABASE).put({"_id": ID, "key": key})
+    except Conflict:
+        return _read(cluster, first) or key
     return key
 
 
@@ -64,4 +72,7 @@ def _write(cluster: Cluster, name: str, key: str) -> None:
     """A copy for the day when another node is lost; where it cannot be written now, it is the next time."""
     with suppress(ReplicationError):
         ensure_own_database(cluster[name])
-        put_local(Database(cluster[name], OWN_DATABASE), {"_id": ID, "key": key})
+        database = Database(cluster[name], OWN_DATABASE)
+        found = database.get(ID) or {"_id": ID}
+        if found.get("key") != key:
+            database.put({**found, "key": key})

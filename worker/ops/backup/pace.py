@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-TARGET = 3 * 1024 * 1024  # bytes of one answer: larger ones are no faster, and are in memory several times
+TARGET = 2 * 1024 * 1024  # bytes of one answer: larger ones are no faster, and are in memory several times
 MOST = 2_000  # documents
 FIRST = 200
 GROWTH = 3

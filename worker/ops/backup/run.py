@@ -43,7 +43,7 @@ from worker.ops.control import Control
 from worker.ops.parallel import pooled
 
 DATABASES_AT_ONCE = 4
-FETCHERS = 6
+FETCHERS = 8
 CARRIERS = 4
 EARLIER = 50  # backups that are looked through for one to go on from
 
@@ -208,16 +208,18 @@ def _done_before(vault: Vault, backup: str, database: str) -> Entry | None:
         name = f"{database_folder(backup, database)}/{MANIFEST}"
         record = vault.find_record(name, DatabaseManifest)
         stored = vault.stat_record(name)
+        chain = _chain(record, vault)
     except (ObjectMissing, ObjectDamaged, WrongKey):
         return None
-    chain = _chain(record, vault)
     return _made(record, stored, chain, unchanged=False)
 
 
 def _chain(record: DatabaseManifest, vault: Vault) -> tuple[str, ...]:
+    """Raises ObjectMissing where a backup that it goes on from has been pruned meanwhile."""
     found: list[str] = []
     while record.parent is not None:
         found.append(record.parent.backup)
+        vault.stat_record(f"{folder(record.parent.backup)}/{MANIFEST}")
         record = vault.read_record(record.parent.manifest, DatabaseManifest)
     return tuple(sorted(found))
 

@@ -116,10 +116,11 @@ def _vault(asked: argparse.Namespace) -> Vault:
         except OSError as error:
             raise _Usage(f"--key-file {asked.key_file}: {error.strerror}") from None
     try:
-        keys = Keys.parse(key) if key else None
+        keys = Keys.parse(key) if key or asked.key_file else None
     except ValueError as error:
-        raise _Usage(f"BACKUP_KEY: {error}") from None
-    return Vault(Store.open(url, parse_options(settings.backup_options.get_secret_value())), seals(keys))
+        raise _Usage(f"{f'--key-file {asked.key_file}' if asked.key_file else 'BACKUP_KEY'}: {error}") from None
+    options = parse_options(settings.backup_options.get_secret_value())
+    return Vault(Store.open(url, options, make=False), seals(keys))
 
 
 def _without_comments(text: str) -> str:

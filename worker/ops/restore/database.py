@@ -7,20 +7,21 @@ with by the same restore, and refused to any other.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import Any
 
 import msgspec
 
 from worker.blobs.vault import Vault
 from worker.core.errors import Forbidden, ReplicationError
-from worker.core.manifest import Kind, Shape
+from worker.core.manifest import DatabaseManifest, Kind, Shape
 from worker.core.names import is_own
 from worker.couch.database import Database
 from worker.ops.control import Control
 from worker.ops.ensure import same_security
 from worker.ops.own import put_local
 from worker.ops.restore.chain import DOCUMENTS, Chain
-from worker.ops.restore.mark import MARK, SYSTEM, begin, end, reach
+from worker.ops.restore.mark import MARK, SYSTEM, begin, begun, end, reach
 from worker.ops.restore.result import Restored
 from worker.ops.restore.write import Writer
 
@@ -34,9 +35,10 @@ def restore_new(
     control: Control,
     *,
     only: Collection[str] | None = None,
+    finish: Callable[[], None] = lambda: None,
 ) -> Restored:
-    """`only`: just the documents with these ids. Raises DatabaseExists, what the store and the node raise, and tells
-    in `refused` which documents the node did not take."""
+    """`only`: just the documents with these ids. `finish` is called when all is in it, before its mark goes. Raises
+    DatabaseExists, what the store and the node raise, and tells in `refused` which documents the node did not take."""
     began = time.monotonic()
     newest = chain.newest
     result = Restored(newest.database, target.name, target.server.node.name, newest.backup)
@@ -46,10 +48,12 @@ def restore_new(
         _write(vault, chain, target, control, only, reached, result)
         if only is None:
             _write_local(chain, target, result)
+        finish()
         end(target)
     except ReplicationError as error:
         result.seconds = time.monotonic() - began
-        error.detail += f". Half of it is in {target.name}: asked for again, the same restore goes on from there"
+        if not is_own(target.name):  # a drill drops what it made
+            error.detail += f". Half of it is in {target.name}: asked for again, the same restore goes on from there"
         error.result = result.as_json()
         raise
     result.seconds = time.monotonic() - began
@@ -59,13 +63,21 @@ def restore_new(
 def _make(chain: Chain, target: Database, only: Collection[str] | None, result: Restored) -> int:
     """Make the database, or find it as an earlier attempt left it; returns the place of the last piece in it."""
     shape = chain.newest.shape
-    about = {"backup": chain.newest.backup, "database": chain.newest.database, "only": sorted(only or ()) or None}
     couchdb = target.server.capabilities().scheduler
     made = {"partitioned": shape.partitioned, "shards": shape.q, "copies": shape.n} if couchdb else {}
     hint = "; to bring an existing one back to an earlier state, use mode rollback"
-    reached = begin(target, about, hint, **made)
+    reached = begin(target, _about(chain.newest, only), hint, **made)
     result.resumed = reached is not None
     return -1 if reached is None else reached
+
+
+def is_begun(newest: DatabaseManifest, target: Database) -> bool:
+    """Whether an earlier attempt at restoring all of this has left it unfinished."""
+    return begun(target, _about(newest, None))
+
+
+def _about(newest: DatabaseManifest, only: Collection[str] | None) -> dict[str, Any]:
+    return {"backup": newest.backup, "database": newest.database, "only": sorted(only or ()) or None}
 
 
 def _prepare(target: Database, shape: Shape, result: Restored) -> None:

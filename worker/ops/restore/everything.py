@@ -3,11 +3,12 @@ other means (setup, sync, verify)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from worker.blobs.vault import Vault
 from worker.core.errors import DatabaseExists, ReplicationError
-from worker.core.manifest import Manifest
+from worker.core.manifest import DatabaseManifest, Manifest
 from worker.core.names import OWN_DATABASE, is_own
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
@@ -16,7 +17,8 @@ from worker.ops.look import LOOK_TIMEOUT
 from worker.ops.own import ensure_own_database, put_local
 from worker.ops.parallel import each, pooled, values
 from worker.ops.restore.chain import Chain
-from worker.ops.restore.database import restore_new
+from worker.ops.restore.database import is_begun, restore_new
+from worker.ops.restore.mark import SYSTEM, end, is_bare
 from worker.ops.restore.result import Restored
 
 AT_ONCE = 2
@@ -34,28 +36,32 @@ def restore_all(
     """Onto `node`. Databases that an earlier attempt of the same restore has finished are left as they are. Raises
     DatabaseExists where a node has any other database, and before anything was written."""
     server = cluster[node]
-    done = _done(Database(server, OWN_DATABASE), manifest.id)
-    wanted = [entry for entry in manifest.entries if databases is None or entry.database in databases]
-    _require_empty(cluster, {*done, *(entry.database for entry in wanted)})
+    own = Database(server, OWN_DATABASE)
+    wanted = [entry.database for entry in manifest.entries if databases is None or entry.database in databases]
+    lists = values(each(cluster.names, lambda name: cluster[name].databases(read_timeout=LOOK_TIMEOUT)))
+    done = [name for name in _done(own, manifest.id) if name in lists[node]]
+    there = {name: Database(server, name) for name in wanted if name in lists[node] and name not in done}
+    begun = {name for name, target in there.items() if _is_begun(vault, manifest, target)}
+    _require_empty(lists, {*done, *begun})
+    _require_bare(target for name, target in there.items() if name in SYSTEM and name not in begun)
     ensure_own_database(server)
-    restored: list[Restored] = []
+    for name in done:
+        end(Database(server, name))  # where an attempt broke off just before it did that
+    noting = threading.Lock()
 
     def one(database: str) -> Restored:
         entry = manifest.entry(database)
         assert entry is not None  # noqa: S101 - its names are the keys
-        return restore_new(vault, Chain.of(vault, entry), Database(server, database), Quiet(control))
 
-    left = [entry.database for entry in wanted if entry.database not in done]
-    control.report("restore", len(done), len(wanted), "databases")
-    for outcome in pooled(left, one, AT_ONCE, control):
-        if outcome.error is not None:
-            raise outcome.error
-        assert outcome.value is not None  # noqa: S101 - a value or an error
-        restored.append(outcome.value)
-        done.append(outcome.key)
-        _note(Database(server, OWN_DATABASE), manifest.id, done)
-        control.report("restore", len(done), len(wanted), "databases")
-    return restored
+        def finish() -> None:
+            with noting:
+                done.append(database)
+                put_local(own, {"_id": DONE, "backup": manifest.id, "databases": done})
+
+        target = Database(server, database)
+        return restore_new(vault, Chain.of(vault, entry), target, Quiet(control), finish=finish)
+
+    return _each([name for name in wanted if name not in done], one, len(wanted), control)
 
 
 def finished(cluster: Cluster, node: str) -> None:
@@ -69,9 +75,21 @@ def finished(cluster: Cluster, node: str) -> None:
             return
 
 
-def _require_empty(cluster: Cluster, ours: set[str]) -> None:
-    """Those of an unfinished restore carry its mark, which is looked at when their turn comes."""
-    lists = values(each(cluster.names, lambda name: cluster[name].databases(read_timeout=LOOK_TIMEOUT)))
+def _each(names: Sequence[str], restore: Callable[[str], Restored], total: int, control: Control) -> list[Restored]:
+    restored: list[Restored] = []
+    before = total - len(names)
+    control.report("restore", before, total, "databases")
+    for outcome in pooled(names, restore, AT_ONCE, control):
+        if outcome.error is not None:
+            raise outcome.error
+        assert outcome.value is not None  # noqa: S101 - a value or an error
+        restored.append(outcome.value)
+        control.report("restore", before + len(restored), total, "databases")
+    return restored
+
+
+def _require_empty(lists: Mapping[str, Sequence[str]], ours: Collection[str]) -> None:
+    """`lists`: node -> its databases. What an unfinished restore has made may be on other nodes by now."""
     for node, names in lists.items():
         others = [name for name in names if not name.startswith("_") and not is_own(name) and name not in ours]
         if others:
@@ -83,12 +101,24 @@ def _require_empty(cluster: Cluster, ours: set[str]) -> None:
             )
 
 
+def _require_bare(targets: Iterable[Database]) -> None:
+    """Of those that every new server has."""
+    for target in targets:
+        if not is_bare(target):
+            raise DatabaseExists(
+                f"{target.name} is not as a new server has it: mode cluster is for nodes without documents",
+                node=target.server.node.name,
+                database=target.name,
+            )
+
+
+def _is_begun(vault: Vault, manifest: Manifest, target: Database) -> bool:
+    entry = manifest.entry(target.name)
+    return entry is not None and is_begun(vault.read_record(entry.manifest, DatabaseManifest), target)
+
+
 def _done(own: Database, backup: str) -> list[str]:
     if own.info() is None:
         return []
     found = own.get(DONE)
     return [str(name) for name in found["databases"]] if found and found.get("backup") == backup else []
-
-
-def _note(own: Database, backup: str, done: Sequence[str]) -> None:
-    put_local(own, {"_id": DONE, "backup": backup, "databases": list(done)})

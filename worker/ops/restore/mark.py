@@ -24,11 +24,11 @@ def begin(target: Database, about: Mapping[str, Any], hint: str = "", **shape: A
 
     Raises DatabaseExists for any other database of this name. `hint`: what else a person might want.
     """
-    if target.create(**shape) or _is_bare(target):
+    if target.create(**shape) or is_bare(target):
         put_local(target, {"_id": MARK, **about, "reached": -1})
         return None
     mark = target.get(MARK)
-    if mark is None or {key: mark.get(key) for key in about} != dict(about):
+    if mark is None or not _is_of(mark, about):
         unfinished = "" if mark is None else ", which an unfinished restore or import of something else has begun"
         raise DatabaseExists(
             f"there is a database {target.name} already{unfinished}: name another, or delete it first{hint}",
@@ -36,6 +36,12 @@ def begin(target: Database, about: Mapping[str, Any], hint: str = "", **shape: A
             database=target.name,
         )
     return int(mark["reached"])
+
+
+def begun(target: Database, about: Mapping[str, Any]) -> bool:
+    """Whether there is one that an earlier attempt at the same has begun, and not ended."""
+    mark = target.get(MARK)
+    return mark is not None and _is_of(mark, about)
 
 
 def reach(target: Database, place: int) -> None:
@@ -57,7 +63,11 @@ def end(target: Database) -> None:
             target.delete(MARK, str(found["_rev"]))
 
 
-def _is_bare(target: Database) -> bool:
+def _is_of(mark: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
+    return {key: mark.get(key) for key in about} == dict(about)
+
+
+def is_bare(target: Database) -> bool:
     """A database that every new server has, with nothing in it but what the server put there."""
     if target.name not in SYSTEM or target.get(MARK) is not None:
         return False
