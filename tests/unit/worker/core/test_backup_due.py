@@ -1,4 +1,4 @@
-"""What is due of the backups: nights that were missed, tries that failed, clocks that were wrong, drills, and staleness."""
+"""What is due of the backups: missed nights, tries that failed, clocks that were wrong, drills, and staleness."""
 
 from __future__ import annotations
 

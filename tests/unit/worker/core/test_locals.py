@@ -23,7 +23,7 @@ def local(identity: str, **fields: Any) -> dict[str, Any]:
         local("empty"),
         local("session", session_id="1", last_seq=5),
         local("not-one", replication_id_version=4, session_id="1"),
-        local("shard-sync-is-not-first", name="x"),
+        local("my-shard-sync-list", name="x"),
         local("my-purge-list", ids=[1]),
     ],
 )
