@@ -82,6 +82,7 @@ class DatabaseInfo:
     copies: int | None = None
     purge_seq: str | None = None
     instance_start_time: str | None = None
+    external_bytes: int | None = None  # of its documents and attachments, not compressed
 
 
 @dataclass(frozen=True, order=True)

@@ -251,6 +251,7 @@ def database_info(name: str, said: Mapping[str, Any]) -> DatabaseInfo:
         copies=(said.get("cluster") or {}).get("n"),
         purge_seq=_optional(said.get("purge_seq")),
         instance_start_time=_optional(said.get("instance_start_time")),
+        external_bytes=(said.get("sizes") or {}).get("external"),
     )
 
 

@@ -44,7 +44,7 @@ from worker.ops.backup.pace import Batches, Throttle
 from worker.ops.control import Control
 
 AHEAD = 6  # answers asked for before the first of them is used
-GROUPS_AHEAD = 2  # of a few megabytes, while the one before is being stored
+GROUPS_AHEAD = 1  # of a few megabytes, while the one before is being stored
 LOOKS = 3
 
 
@@ -106,6 +106,8 @@ class DatabaseBackup:
         """`why`: there is nothing to go on from, in words. Raises worker.core.errors: the node's, the store's, and
         NotFound where there is no such database."""
         info = self._info()
+        documents = info.doc_count + info.doc_del_count
+        self._batches = Batches(info.external_bytes / documents if info.external_bytes and documents else None)
         source, shape = self._source(info), self._shape(info)
         local, digest = self._local()
         earlier, why = self._basis(source, full, why)

@@ -16,8 +16,9 @@ class Batches:
     """How many documents to ask for at once, so that an answer has about TARGET bytes. A database may have ten million
     documents of 100 bytes, or a hundred of 8 MB, or both one after the other."""
 
-    def __init__(self) -> None:
-        self._size = FIRST
+    def __init__(self, expected: float | None = None) -> None:
+        """`expected`: bytes of a document, as far as the server tells: it makes the whole answer in its memory."""
+        self._size = min(FIRST, max(1, int(TARGET / expected))) if expected else FIRST
 
     @property
     def size(self) -> int:

@@ -4,8 +4,9 @@ document's leaves."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given
@@ -14,14 +15,15 @@ from hypothesis import strategies as st
 from worker.core.rollback import Action, Leaf, Step, order, step, winner
 
 PDF = ("application/pdf", "md5-x", 9)
+Attachments = Mapping[str, tuple[str, str | None, int]]
 
 
-def leaf(rev: str, value: object = None, *, deleted: bool = False, **attachments: tuple[str, str | None, int]) -> Leaf:
-    return Leaf(rev, deleted, {} if deleted else {"value": value}, attachments)
+def leaf(rev: str, value: object = None, attachments: Attachments = MappingProxyType({})) -> Leaf:
+    return Leaf(rev, False, {"value": value}, attachments)
 
 
 def gone(rev: str) -> Leaf:
-    return leaf(rev, deleted=True)
+    return Leaf(rev, True, {}, {})
 
 
 # who wins
@@ -82,11 +84,11 @@ def test_a_deletion_takes_every_live_leaf() -> None:
 
 
 def test_attachments_are_content() -> None:
-    then = [leaf("1-a", 1, scan=PDF)]
+    then = [leaf("1-a", 1, {"scan": PDF})]
 
-    assert step(then, [leaf("2-b", 1, scan=PDF)], delete_newer=False).action is Action.NOTHING
+    assert step(then, [leaf("2-b", 1, {"scan": PDF})], delete_newer=False).action is Action.NOTHING
     for other in ({}, {"scan": ("application/pdf", "md5-y", 9)}, {"scan": PDF, "more": PDF}, {"other": PDF}):
-        assert step(then, [leaf("2-b", 1, **other)], delete_newer=False).action is Action.UPDATE
+        assert step(then, [leaf("2-b", 1, other)], delete_newer=False).action is Action.UPDATE
 
 
 # where it leads
