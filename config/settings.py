@@ -314,8 +314,9 @@ class Settings(BaseModel):
 
     @property
     def backup_key_words(self) -> list[str]:
-        """The recipients and identities of BACKUP_KEY."""
-        return self.backup_key.get_secret_value().replace(",", " ").split()
+        """The recipients and identities of BACKUP_KEY, without the comments that `age-keygen` writes beside them."""
+        lines = (line.partition("#")[0] for line in self.backup_key.get_secret_value().splitlines())
+        return [word for line in lines for word in line.replace(",", " ").split()]
 
     @functools.cached_property
     def receivers(self) -> tuple[Receiver, ...]:

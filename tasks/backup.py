@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +15,7 @@ from tasks.redis import StoreUnavailable
 from tasks.wiring import Parts
 from worker.blobs.vault import Vault
 from worker.core.backup_nodes import Candidate, best_first
-from worker.core.errors import Cancelled, DrillFailed, ObjectDamaged, ReplicationError
+from worker.core.errors import BackupIncomplete, Cancelled, DrillFailed, ObjectDamaged, ReplicationError
 from worker.core.health import NodeState
 from worker.core.manifest import Manifest, backup_id, folder
 from worker.core.windows import closed
@@ -58,18 +58,15 @@ def _back_up(parts: Parts, cluster: Cluster, job: Job, control: Control, made: s
     nodes = candidates(parts, cluster)
     control.report("look")
     found = choose.databases(cluster, nodes, globs, () if asked else plan.exclude, control)
-    order = backup.Order(
-        id=made,
-        started_at=job.created_at,
-        scope=tuple(asked) if asked else (EVERYTHING,),
-        databases=found,
-        full=bool(job.params["full"]),
-        full_after=parts.settings.backup_full_days * 86_400.0,
-        scheduled=bool(job.params["scheduled"]),
-    )
+    order = _order(parts, job, made, found)
     throttle = Throttle(parts.settings.backup_max_mb_per_second * MEGABYTE)
     rest = _rest(parts, control) if order.scheduled else lambda: None
-    manifest = backup.run(cluster, order, vault, control, throttle=throttle, rest=rest)
+    try:
+        manifest = backup.run(cluster, order, vault, control, throttle=throttle, rest=rest)
+    except BackupIncomplete as error:
+        # a database that fails every night must not keep the others from their copy, nor the store from being tidied
+        error.result = {"backup_id": made, **_afterwards(parts, cluster, made, control)}
+        raise
     result = _result(manifest)
     parts.events.record(
         "backup.finished",
@@ -82,10 +79,26 @@ def _back_up(parts: Parts, cluster: Cluster, job: Job, control: Control, made: s
         stored_bytes=result["stored_bytes"],
         seconds=result["seconds"],
     )
-    result["copied"] = _copied(parts, cluster, made, control)
-    result["pruned"] = _pruned(parts, cluster, control)
+    result |= _afterwards(parts, cluster, made, control)
     _seen(parts, cluster)
     return result
+
+
+def _order(parts: Parts, job: Job, made: str, databases: Mapping[str, Sequence[str]]) -> backup.Order:
+    asked = job.params["databases"]
+    return backup.Order(
+        id=made,
+        started_at=job.created_at,
+        scope=tuple(asked) if asked else (EVERYTHING,),
+        databases=databases,
+        full=bool(job.params["full"]),
+        full_after=parts.settings.backup_full_days * 86_400.0,
+        scheduled=bool(job.params["scheduled"]),
+    )
+
+
+def _afterwards(parts: Parts, cluster: Cluster, made: str, control: Control) -> dict[str, Any]:
+    return {"copied": _copied(parts, cluster, made, control), "pruned": _pruned(parts, cluster, control)}
 
 
 def candidates(parts: Parts, cluster: Cluster) -> list[str]:

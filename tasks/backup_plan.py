@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pydantic import SecretStr
@@ -25,9 +25,9 @@ class BackupPlan:
     """`schedule` and `drills`: cron expressions; None: only when asked."""
 
     url: str
-    options: dict[str, str]
+    options: dict[str, str] = field(repr=False)
     copy_url: str
-    copy_options: dict[str, str]
+    copy_options: dict[str, str] = field(repr=False)
     keys: Keys | None
     schedule: str | None
     drills: str | None
@@ -64,8 +64,9 @@ def plan_of(settings: Settings) -> BackupPlan:
 
 
 def _try_options(name: str, url: str, options: SecretStr) -> None:
-    """Whether a store can be opened with them: nothing is connected. A folder is made only by who uses it."""
-    if not url.startswith("file:"):
+    """Whether a store can be opened with them: nothing is connected. A folder, which takes none, is made only by who
+    uses it."""
+    if parse_options(options.get_secret_value()) or not url.startswith("file:"):
         variable = name.replace("_url", "_options")
         _read(variable, lambda text: Store.open(url, parse_options(text)), options.get_secret_value())
 

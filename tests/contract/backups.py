@@ -10,12 +10,14 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from tests import builders
 from tests.contract.conftest import Site
 from worker.blobs.seal import OPEN, Seals
 from worker.blobs.store import Store
 from worker.blobs.vault import Vault
-from worker.core.manifest import Entry, Manifest, backup_id
+from worker.core.manifest import MANIFEST, Entry, Manifest, backup_id, database_folder, folder
 from worker.couch.database import Database
 from worker.couch.revisions import HEAD, Revisions
 from worker.ops.backup.catalogue import Catalogue
@@ -61,6 +63,23 @@ def entry_of(manifest: Manifest, database: str) -> Entry:
 
 def chain_of(vault: Vault, manifest: Manifest, database: str) -> Chain:
     return Chain.of(vault, entry_of(manifest, database))
+
+
+def forged(vault: Vault, manifest: Manifest, database: str, change: Callable[[list[bytes]], list[bytes]]) -> Manifest:
+    """The same backup, with other lines in the first chunk of a database, and all that vouches for it written anew."""
+    record = chain_of(vault, manifest, database).newest
+    first, *others = record.chunks
+    lines = change(vault.read(first.stored).split(b"\n"))
+    stored = vault.write(f"{database_folder(record.backup, database)}/forged", b"\n".join(lines))
+    chunk = msgspec.structs.replace(first, stored=stored, leaves=len(lines))
+    record = msgspec.structs.replace(record, chunks=(chunk, *others))
+    vouched = vault.write_record(f"{database_folder(record.backup, database)}/{MANIFEST}", record)
+    entries = (
+        msgspec.structs.replace(one, manifest=vouched) if one.database == database else one for one in manifest.entries
+    )
+    made = msgspec.structs.replace(manifest, entries=tuple(entries))
+    vault.write_record(f"{folder(manifest.id)}/{MANIFEST}", made)
+    return made
 
 
 def newest(vault: Vault) -> Manifest:

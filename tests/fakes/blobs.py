@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -80,14 +81,11 @@ class FakeBlobs:
 
     def fail(self, error: Exception, *, after: int = 0, call: str | None = None) -> None:
         """From now on, after so many more steps (of one kind of `call`, or of all), each of them raises."""
-        done = 0
+        steps = itertools.count()
 
         def before(what: str, name: str) -> None:
-            nonlocal done
-            if call in {None, what}:
-                done += 1
-                if done > after:
-                    raise error
+            if call in {None, what} and next(steps) >= after:
+                raise error
 
         self.before = before
 
@@ -100,9 +98,8 @@ class FakeBlobs:
     def twin(self) -> FakeBlobs:
         """The same objects, of the same age, in a store of its own."""
         made = FakeBlobs()
-        for found in list(self.listed("")):
-            made.now = found.modified
-            made.put(found.name, self._inner.get(found.name))
+        for found in self._inner.listed(""):
+            made._inner.put(found.name, self._inner.get(found.name))
+            made._put_at[found.name] = self._put_at.get(found.name, found.modified)
         made.now = self.now
-        made.calls.clear()
         return made

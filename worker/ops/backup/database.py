@@ -101,6 +101,7 @@ class DatabaseBackup:
         self._told = told
         self._batches = Batches()
         self._repeats = False
+        self._broken = False
 
     def run(self, *, full: bool, why: str | None = None) -> Saved:
         """`why`: there is nothing to go on from, in words. Raises worker.core.errors: the node's, the store's, and
@@ -196,8 +197,13 @@ class DatabaseBackup:
         return Group(self._keep, self._as_it_is_now, self._tools.chunk_bytes)
 
     def _store(self, group: Group, journal: Journal) -> None:
+        """One after the other. None after one that failed: who goes on from the journal would never miss that one."""
+        if self._broken:
+            return
+        self._broken = True
         done = group.store(self._tools.vault, self._name(f"{len(journal.groups):06}"))
         journal.add(done)
+        self._broken = False
         self._told(done.counts.changed)
 
     def _keep(self, head: Head, name: str) -> Future[Stored]:

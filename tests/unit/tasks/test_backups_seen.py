@@ -1,0 +1,95 @@
+"""The catalogue in Redis: what is kept, what is forgotten, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tasks.backups_seen import ENTRIES, BackupsSeen
+from tasks.redis import StoreUnavailable, connect
+from tests.unit.tasks.world import NOW, World
+
+ROWS = [{"database": f"notes-{number:05}", "full": True, "node": "a", "documents": number} for number in range(10_000)]
+
+
+def summaries(*ids: str) -> list[dict[str, Any]]:
+    return [{"id": identity, "readable": True, "why": None} for identity in ids]
+
+
+def test_before_the_first_reading_nothing_is_known(world: World) -> None:
+    seen = world.backups
+
+    assert (seen.observed_at(), seen.all(), seen.known()) == (None, [], set())
+    assert (seen.one("a"), seen.entries("a"), seen.noted("stale")) == (None, [], None)
+
+
+def test_what_was_read_is_told_newest_first(world: World) -> None:
+    seen = world.backups
+    seen.save(summaries("20261124T", "20261125T", "20261123T"), {"20261125T": [{"database": "pdfs"}]}, NOW)
+
+    assert [one["id"] for one in seen.all()] == ["20261125T", "20261124T", "20261123T"]
+    assert seen.one("20261124T") == {"id": "20261124T", "readable": True, "why": None}
+    assert seen.entries("20261125T") == [{"database": "pdfs"}]
+    assert (seen.known(), seen.observed_at()) == ({"20261125T"}, NOW)
+
+
+def test_databases_are_read_once_and_stay_known(world: World) -> None:
+    seen = world.backups
+    seen.save(summaries("a"), {"a": [{"database": "pdfs"}]}, NOW)
+    seen.save(summaries("a", "b"), {"b": []}, NOW + 1)
+
+    assert seen.entries("a") == [{"database": "pdfs"}]
+    assert seen.known() == {"a", "b"}
+
+
+def test_what_has_gone_from_the_store_is_forgotten(world: World) -> None:
+    seen = world.backups
+    seen.save(summaries("a", "b"), {"a": [{"database": "pdfs"}], "b": []}, NOW)
+    seen.save(summaries("b"), {}, NOW + 1)
+
+    assert ([one["id"] for one in seen.all()], seen.one("a"), seen.entries("a")) == (["b"], None, [])
+    assert seen.known() == {"b"}
+
+    seen.save([], {}, NOW + 2)
+    assert (seen.all(), seen.known(), seen.observed_at()) == ([], set(), NOW + 2)
+
+
+def test_ten_thousand_databases_take_little_room(world: World) -> None:
+    world.backups.save(summaries("a"), {"a": ROWS}, NOW)
+
+    assert world.backups.entries("a") == ROWS
+    assert len(str(world.redis.hget(ENTRIES, "a"))) < 150_000
+
+
+@pytest.mark.parametrize("value", [None, True, False, 0, 17.5, "text", {"at": NOW, "detail": "ü"}])
+def test_what_is_noted_comes_back(world: World, value: Any) -> None:
+    world.backups.note("something", value)
+
+    assert world.backups.noted("something") == value
+
+
+def test_a_reading_leaves_the_notes_alone(world: World) -> None:
+    world.backups.note("tried_at", NOW)
+    world.backups.save(summaries("a"), {}, NOW + 1)
+
+    assert world.backups.noted("tried_at") == NOW
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda seen: seen.save(summaries("a"), {}, NOW),
+        lambda seen: seen.known(),
+        lambda seen: seen.all(),
+        lambda seen: seen.one("a"),
+        lambda seen: seen.entries("a"),
+        lambda seen: seen.note("a", 1),
+        lambda seen: seen.noted("a"),
+        lambda seen: seen.observed_at(),
+    ],
+)
+def test_redis_that_does_not_answer_is_told_as_what_it_is(call: Callable[[BackupsSeen], object]) -> None:
+    with pytest.raises(StoreUnavailable):
+        call(BackupsSeen(connect("redis://127.0.0.1:1/0")))
