@@ -145,6 +145,6 @@ def _validated(model: type[_Model], value: Mapping[str, Any]) -> _Model:
 def _explained(model: type[BaseModel], item: Any) -> dict[str, str]:
     field = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        known = ", ".join(model.model_fields)
+        known = ", ".join(field.alias or name for name, field in model.model_fields.items())
         return {"field": field, "message": f"is unknown here; known: {known}" if known else "is unknown here"}
     return {"field": field, "message": _WORDS.get(item["type"], item["msg"])}

@@ -9,9 +9,10 @@ from typing import Any
 
 from config.logs import get
 from tasks import catalogue
-from tasks.jobs import Job
+from tasks.jobs import Job, Kind, State
 from tasks.policy import gives_up
 from tasks.redis import StoreUnavailable
+from tasks.store import Filter
 from tasks.wiring import Parts
 from worker.blobs.vault import Vault
 from worker.core.backup_nodes import Candidate, best_first
@@ -35,6 +36,7 @@ log = get(__name__)
 MEGABYTE = 1_000_000
 LOOK_EVERY = 5.0  # seconds between two looks at whether a blackout is over
 EVERYTHING = "*"
+MOST_IN_USE = 200
 
 
 def run_backup(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
@@ -166,10 +168,22 @@ def _pruned(parts: Parts, cluster: Cluster, control: Control) -> dict[str, Any]:
 
 def _prune(parts: Parts, cluster: Cluster, control: Control, *, dry_run: bool) -> dict[str, Any]:
     policy, now = parts.backup_plan.retention, time.time()
-    told = prune(parts.vaults.main(cluster), policy, now, control, dry_run=dry_run).as_json()
+    in_use = _in_use(parts)
+    told = prune(parts.vaults.main(cluster), policy, now, control, in_use=in_use, dry_run=dry_run).as_json()
     other = parts.vaults.copy(cluster)
-    told["copy"] = prune(other, policy, now, control, dry_run=dry_run).as_json() if other else None
+    told["copy"] = prune(other, policy, now, control, in_use=in_use, dry_run=dry_run).as_json() if other else None
     return told
+
+
+def _in_use(parts: Parts) -> set[str]:
+    """Backups that are being restored or checked, or will be: what they need stays as long."""
+    jobs = [
+        job
+        for kind in (Kind.RESTORE, Kind.CHECK)
+        for state in (State.QUEUED, State.RUNNING)
+        for job in parts.store.list(Filter(kind=kind, state=state), limit=MOST_IN_USE).jobs
+    ]
+    return {str(job.params["backup"]) for job in jobs}
 
 
 def run_prune(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:

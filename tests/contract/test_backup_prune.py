@@ -19,7 +19,7 @@ from worker.blobs.seal import Keys, new_identity, seals
 from worker.blobs.store import Store
 from worker.blobs.vault import Vault
 from worker.core.errors import ObjectDamaged, StoreUnavailable
-from worker.core.manifest import MANIFEST, Manifest, backup_id, database_folder
+from worker.core.manifest import MANIFEST, RECORD, Manifest, backup_id, database_folder
 from worker.core.retention import parse_policy
 from worker.couch.database import Database
 from worker.ops.backup import notes
@@ -290,18 +290,20 @@ def test_one_that_is_gone_on_with_does_not_need_what_is_gone(years: Years) -> No
     years.write("later", "page.pdf")
     other.put({"_id": "later"})
     backup = backup_id(EPOCH + DAY, "001000")
-    done = f"{database_folder(backup, 'source')}/{MANIFEST}.zst"
+
+    def done() -> bool:
+        return bool(backups.named(backups.objects(vault, database_folder(backup, "source")), RECORD))
 
     def before(call: str, name: str) -> None:
         if call == "put" and name.startswith(database_folder(backup, "unfinished")):
-            assert wait_until(lambda: ("put", done) in blobs.calls and vault.blobs.size(done) is not None, DEADLINE)
+            assert wait_until(done, DEADLINE)
             raise StoreUnavailable("away")
 
     blobs.now, blobs.before = EPOCH + DAY, before
     with pytest.raises(StoreUnavailable):
         backups.back_up(site, vault, *names, at=1)
     blobs.heal()
-    assert blobs.size(done) is not None
+    assert done()
     backups.back_up(site, vault, *names, at=1.5, full=True)
     assert len(years.prune("last=1", 1.6).dropped) == 1
     made = backups.back_up(site, vault, *names, at=1)

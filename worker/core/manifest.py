@@ -4,7 +4,7 @@
 
     backups/ID/manifest.json              the set: which databases, where each one's record is. Written last: a folder
                                           without it is no backup
-    backups/ID/db/NAME/manifest.json      one database: its chunks, its parent, and where it was read
+    backups/ID/db/NAME/record-HASH        one database: its chunks, its parent, and where it was read
     backups/ID/db/NAME/N-HASH.zst         a chunk: documents, one a line, as the node sent them
     backups/ID/journal/NAME/N.json        what a broken off run has done; gone when it has ended
     attachments/KEY/AB/NAME               the bytes of one attachment, once for all backups
@@ -26,6 +26,7 @@ import msgspec
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+RECORD = "record"
 BACKUPS = "backups"
 ATTACHMENTS = "attachments"
 

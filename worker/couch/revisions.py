@@ -96,10 +96,12 @@ HEAD = msgspec.json.Decoder(Head)
 
 @dataclass(frozen=True)
 class Page:
-    """Rows of the changes feed. Who has them goes on from `seq`."""
+    """Rows of the changes feed. Who has them goes on from `seq`. `snapshot`: pages of one number are of one moment, so
+    no document is in two of them."""
 
     rows: list[Row]
     seq: str
+    snapshot: int = 0
 
 
 @dataclass(frozen=True)
@@ -160,8 +162,17 @@ class Revisions:
 
     def leaves(self, rows: Sequence[Row], *, most: int = MOST_ANSWER) -> tuple[list[Found], int]:
         """These revisions of these documents with their histories, in the order of `rows`, and how many bytes the
-        answer had. An answer of more than `most` bytes is asked for in halves, as long as there is something to halve:
-        the server makes all of it in memory, and so do we."""
+        answers had. For few documents: all of them are in memory."""
+        found, size, rest = self.first_leaves(rows, most=most)
+        while rest:
+            more, bytes_more, rest = self.first_leaves(rest, most=most)
+            found, size = found + more, size + bytes_more
+        return found, size
+
+    def first_leaves(self, rows: Sequence[Row], *, most: int = MOST_ANSWER) -> tuple[list[Found], int, list[Row]]:
+        """The same, of as many of the first documents as come in an answer of `most` bytes; and the rows that are left.
+        The server makes an answer in its memory, and so do we: one that is larger is broken off, and half of it asked
+        for, as long as there is something to halve."""
         wanted = [{"id": key, "rev": revision} for key, revisions in rows for revision in revisions]
         try:
             answer = self._client.post(
@@ -175,18 +186,19 @@ class Revisions:
                 raw=True,
             )
         except Oversize:
-            return self._halves(rows, most)
-        return self._found(rows, answer), len(answer)
+            if len(rows) == 1:
+                return *self._one_in_halves(rows[0], most), []
+            found, size, rest = self.first_leaves(rows[: len(rows) // 2], most=most)
+            return found, size, [*rest, *rows[len(rows) // 2 :]]
+        return self._found(rows, answer), len(answer), []
 
-    def _halves(self, rows: Sequence[Row], most: int) -> tuple[list[Found], int]:
-        if len(rows) > 1:
-            parts = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
-        else:  # one document with many large leaves
-            ((key, revisions),) = rows
-            parts = [[(key, revisions[: len(revisions) // 2])], [(key, revisions[len(revisions) // 2 :])]]
-        (first, one), (second, other) = (self.leaves(part, most=most) for part in parts)
-        if len(rows) > 1:
-            return first + second, one + other
+    def _one_in_halves(self, row: Row, most: int) -> tuple[list[Found], int]:
+        """One document with many large leaves, which have to stay together."""
+        key, revisions = row
+        middle = len(revisions) // 2
+        (first, one), (second, other) = (
+            self.leaves([(key, part)], most=most) for part in (revisions[:middle], revisions[middle:])
+        )
         (one_half,), (other_half,) = first, second
         joined = [*one_half.revisions, *other_half.revisions]
         missing = one_half.missing + other_half.missing

@@ -48,7 +48,7 @@ class World:
     wanted_soon: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        redis = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
+        redis = self.redis = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
         self.store = _store(redis)
         self.seen = Observations(redis)
         self.replication = ReplicationSeen(redis)

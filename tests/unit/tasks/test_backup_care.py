@@ -9,9 +9,9 @@ import pytest
 
 from tasks.backup import run_check, run_hold, run_prune
 from tasks.backup_watch import drill_request
-from tasks.jobs import Kind
+from tasks.jobs import Kind, Request
 from tests.fakes.couchdb import FakeCouch
-from tests.unit.tasks.backing import DAY, back_up, backing, blobs, damage, fill, in_store, objects, running, told
+from tests.unit.tasks.backing import DAY, HOUR, back_up, backing, blobs, damage, fill, in_store, objects, running, told
 from tests.unit.tasks.world import World
 from worker.core.errors import (
     BackupUnknown,
@@ -34,10 +34,10 @@ def world() -> World:
 
 @pytest.fixture
 def made(world: World, cluster: Cluster) -> str:
-    """A backup of two databases."""
+    """A backup of two databases, of an hour ago."""
     fill(cluster, "notes")
     fill(cluster, "pdfs")
-    return str(back_up(world, cluster, "notes", "pdfs")["backup_id"])
+    return str(back_up(world, cluster, "notes", "pdfs", ago=HOUR)["backup_id"])
 
 
 def check(world: World, cluster: Cluster, backup: str, *, failures: int = 0) -> dict[str, Any]:
@@ -296,6 +296,19 @@ def test_a_dry_run_says_why_and_removes_nothing(cluster: Cluster) -> None:
     assert (result["dropped"], result["copy"]) == ([old], None)
     assert in_store(world, cluster) == [new]
     assert [one["id"] for one in strict.backups.all()] == [new]
+
+
+@pytest.mark.parametrize("kind", [Kind.RESTORE, Kind.CHECK])
+def test_what_is_being_used_stays_as_long(cluster: Cluster, kind: Kind) -> None:
+    world = backing(backup_retention="last=1")
+    fill(cluster, "pdfs")
+    old = back_up(world, cluster, ago=DAY, full=True)["backup_id"]
+    using = world.queued(Request(kind, "pdfs", {"backup": old, "as": None}))
+    back_up(world, cluster, full=True)
+    assert old in in_store(world, cluster)
+
+    world.jobs.cancel(using)
+    assert prune(world, cluster)["dropped"] == [old]
 
 
 def test_folders_of_somebody_else_are_never_removed(world: World, cluster: Cluster, made: str) -> None:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.jobs import ENDED, TRANSITIONS, Kind, Request, State, eta, fingerprint, new_id
+from tasks.jobs import ENDED, LOCKS, TRANSITIONS, Kind, Request, State, eta, fingerprint, new_id
 
 times = st.floats(0, 2**47 / 1000)
 
@@ -90,6 +91,91 @@ def test_one_delivery_to_a_receiver_at_a_time() -> None:
 
     assert [request.lock for request in requests] == ["webhook:0123", "webhook:0123", "webhook:4567"]
     assert len({request.dedupe for request in requests}) == 3
+
+
+BACKUP_ID = "20261125T030000Z-1e7a90"
+
+
+def backup(**params: Any) -> Request:
+    return Request(Kind.BACKUP, None, {"databases": None, "full": False, "scheduled": False, **params})
+
+
+def restore(database: str | None, into: str | None = None, **params: Any) -> Request:
+    """As the API asks for it."""
+    asked = {"backup": BACKUP_ID, "as": into, "database": database, "mode": "new", **params}
+    return Request(Kind.RESTORE, database, asked)
+
+
+def check(backup: str = BACKUP_ID, *, drill: bool = False) -> Request:
+    return Request(Kind.CHECK, None, {"backup": backup, "drill": drill, "node": None})
+
+
+def hold(backup: str = BACKUP_ID, *, on: bool = True) -> Request:
+    return Request(Kind.HOLD, None, {"backup": backup, "on": on, "reason": None})
+
+
+def prune(*, dry_run: bool = False) -> Request:
+    return Request(Kind.PRUNE, None, {"dry_run": dry_run})
+
+
+def test_every_kind_has_a_lock() -> None:
+    assert set(LOCKS) == set(Kind)
+
+
+def test_one_backup_at_a_time_and_nothing_is_removed_meanwhile() -> None:
+    assert {one.lock for one in (backup(), backup(databases=["pdfs"]), prune(), prune(dry_run=True))} == {"backups"}
+
+
+def test_a_restore_has_its_database_for_itself() -> None:
+    """Never beside a sync of it, nor beside another restore into it."""
+    sync = Request(Kind.SYNC, "copy", {"database": "copy", "create_missing": True})
+
+    assert restore("pdfs").lock == "database:pdfs"
+    assert restore("pdfs", "copy").lock == restore("notes", "copy").lock == sync.lock
+    assert restore(None, mode="cluster").lock == "restore"
+
+
+def test_backups_are_checked_and_held_one_by_one() -> None:
+    other = "20261124T030000Z-0b8f2d"
+
+    assert check().lock == check(drill=True).lock != check(other).lock
+    assert hold().lock == hold(on=False).lock != hold(other).lock
+    assert check().lock != hold().lock
+
+
+def test_what_is_the_same_about_backups_is_done_once() -> None:
+    assert restore("pdfs").dedupe == restore("pdfs").dedupe
+    assert backup().dedupe == backup().dedupe
+
+
+def test_what_is_not_the_same_about_backups_is_not_taken_for_it() -> None:
+    different = [
+        backup(),
+        backup(databases=["pdfs"]),
+        backup(full=True),
+        backup(scheduled=True),
+        restore("pdfs"),
+        restore("notes"),  # of the same backup
+        restore("pdfs", "copy"),
+        restore("pdfs", mode="rollback"),
+        restore(None, mode="cluster"),
+        check(),
+        check(drill=True),
+        hold(),
+        hold(on=False),
+        prune(),
+        prune(dry_run=True),
+    ]
+
+    assert len({one.dedupe for one in different}) == len(different)
+    assert {one.breadth for one in different} == {0}
+
+
+def test_what_flower_shows_of_backups() -> None:
+    assert (backup().about, prune().about) == ("all", "all")
+    assert (check().about, hold().about) == (BACKUP_ID, BACKUP_ID)
+    assert restore("pdfs").about == f"{BACKUP_ID} pdfs"
+    assert restore(None, mode="cluster").about == BACKUP_ID
 
 
 def test_what_flower_shows() -> None:

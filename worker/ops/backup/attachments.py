@@ -22,7 +22,8 @@ from worker.ops.backup.pace import Throttle
 
 IN_MEMORY = 1024 * 1024  # bytes: larger ones go through a file
 TRIES = 3
-MOST_KNOWN = 1_000_000  # attachments remembered: 200 MB of Python's dictionaries at most
+MOST_KNOWN = 150_000  # attachments remembered: 80 MB of Python's dictionaries
+SEALED = 16  # bytes that age adds to each 64 KiB, at least
 
 
 class AttachmentStore:
@@ -54,7 +55,7 @@ class AttachmentStore:
             return waiting.result()
         try:
             stored = self._known_as(key)
-            if stored is None:
+            if stored is None or not self._whole(stored, stub):
                 stored = self._fetch(revisions, document, revision, name, stub)
                 self._remember(key, stored)
             else:
@@ -67,6 +68,11 @@ class AttachmentStore:
             with self._lock:
                 del self._under_way[key]
         return stored
+
+    def has(self, stored: Stored) -> bool:
+        """Whether it is in the store, in its whole size."""
+        key = stored.object.rpartition("/")[2].partition("-")[0]
+        return self._known_as(key) == stored
 
     # --- what the store has
 
@@ -85,6 +91,13 @@ class AttachmentStore:
                         _, forgotten = self._shards.popitem(last=False)
                         self._known -= len(forgotten)
         return known.get(key)
+
+    def _whole(self, stored: Stored, stub: Stub) -> bool:
+        """A file that was renamed into place may be empty after a loss of power. Such a one is not taken for stored: it
+        is written again, under the same name."""
+        if self._vault.seals.key is None:
+            return stored.size == stub.stored_length
+        return stored.size > stub.stored_length + SEALED
 
     def _listed(self, shard: str) -> Iterator[tuple[str, Stored]]:
         for found in self._vault.blobs.listed(self._folder(shard)):

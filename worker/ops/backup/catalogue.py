@@ -34,11 +34,10 @@ class Unreadable:
 
 
 class Catalogue:
-    """Manifests never change, so each is read once. For one thread."""
+    """Reads manifests when it is asked for them, and keeps none: one of ten thousand databases is megabytes."""
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
-        self._read: dict[str, Manifest] = {}
         self.unfinished: list[str] = []  # folders without a manifest, as of the last listing
 
     def ids(self) -> list[str]:
@@ -84,7 +83,7 @@ class Catalogue:
     def record(self, entry: Entry) -> DatabaseManifest:
         return self._vault.read_record(entry.manifest, DatabaseManifest)
 
-    def earlier(self, manifest: Manifest, entry: Entry) -> Earlier:
+    def earlier(self, entry: Entry) -> Earlier:
         """What a backup of the same database needs to go on from this one."""
         record = self.record(entry)
         return Earlier(
@@ -92,10 +91,7 @@ class Catalogue:
         )
 
     def _manifest(self, backup: str) -> Manifest:
-        found = self._read.get(backup)
-        if found is None:
-            found = self._vault.find_record(f"{folder(backup)}/{MANIFEST}", Manifest)
-            if found.format > FORMAT:
-                raise ObjectDamaged(f"backup {backup} has format {found.format}, and this version reads up to {FORMAT}")
-            self._read[backup] = found
+        found = self._vault.find_record(f"{folder(backup)}/{MANIFEST}", Manifest)
+        if found.format > FORMAT:
+            raise ObjectDamaged(f"backup {backup} has format {found.format}, and this version reads up to {FORMAT}")
         return found

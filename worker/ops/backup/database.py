@@ -22,7 +22,7 @@ from worker.core.errors import NotFound
 from worker.core.locals import is_user_document
 from worker.core.manifest import (
     FORMAT,
-    MANIFEST,
+    RECORD,
     Chunk,
     Counts,
     DatabaseManifest,
@@ -39,7 +39,8 @@ from worker.couch.revisions import Found, Head, Page, Revisions
 from worker.ops.backup.attachments import AttachmentStore
 from worker.ops.backup.feed import Feed
 from worker.ops.backup.group import Group
-from worker.ops.backup.journal import Journal
+from worker.ops.backup.journal import Done, Journal
+from worker.ops.backup.objects import in_list
 from worker.ops.backup.pace import Batches, Throttle
 from worker.ops.control import Control
 
@@ -82,9 +83,20 @@ class Saved:
 
 @dataclass(frozen=True)
 class _Batch:
+    """`rest`: rows that did not fit into one answer."""
+
     found: list[Found]
     size: int
     superseded: int
+    rest: list[Row]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a batch stands in the feed: `seq` where it ends a page."""
+
+    snapshot: int
+    seq: str | None
 
 
 class DatabaseBackup:
@@ -118,10 +130,12 @@ class DatabaseBackup:
             self._tools.vault, self._backup, self._database.name, source, earlier.parent if earlier else None
         )
         journal.load()
+        journal.keep_while(self._is_there)
         self._read(journal, journal.reached or (earlier.manifest.source.seq if earlier else None))
         manifest = self._record(journal, info, shape, why, self._store_local(local), digest)
         self._tools.vault.blobs.settle()
-        return Saved(manifest, self._tools.vault.write_record(self._name(MANIFEST), manifest))
+        self._tools.control.check()  # whoever has lost the job vouches for nothing any more
+        return Saved(manifest, self._tools.vault.write_new_record(self._name(RECORD), manifest))
 
     # --- what it is
 
@@ -175,23 +189,33 @@ class DatabaseBackup:
         self._repeats = bool(journal.groups)
         with Feed(self._revisions, since) as feed, ThreadPoolExecutor(1, "backup-store") as writer:
             waiting: deque[Future[None]] = deque()
-            group = self._group()
-            for batch, seq in self._fetched(feed):
+            group, snapshot = self._group(), 0
+            for batch, place in self._fetched(feed):
                 self._tools.control.check()
                 self._tools.rest()
+                if group.full or place.snapshot != snapshot:
+                    # never two snapshots in one group: which of two states of a document is newer would be lost
+                    waiting.append(writer.submit(self._store, group, journal))
+                    group, snapshot = self._group(), place.snapshot
+                    while len(waiting) > GROUPS_AHEAD:
+                        waiting.popleft().result()
                 for found in batch.found:
                     group.add(found)
                 group.superseded += batch.superseded
-                group.seq = seq
-                if group.full:
-                    waiting.append(writer.submit(self._store, group, journal))
-                    group = self._group()
-                    while len(waiting) > GROUPS_AHEAD:
-                        waiting.popleft().result()
+                group.seq = place.seq
             waiting.append(writer.submit(self._store, group, journal))
             for stored in waiting:
                 stored.result()
             self._repeats |= feed.restarted
+
+    def _is_there(self, done: Done) -> bool:
+        """Whether what an attempt before has noted is in the store: a loss of power may have emptied files."""
+        attachments = self._tools.attachments
+        vault = self._tools.vault
+        own = (*(chunk.stored for chunk in done.chunks), *done.references)
+        return all(vault.blobs.size(one.object) == one.size for one in own) and all(
+            attachments.has(one) for listed in done.references for one in in_list(vault, listed)
+        )
 
     def _group(self) -> Group:
         return Group(self._keep, self._as_it_is_now, self._tools.chunk_bytes)
@@ -210,41 +234,47 @@ class DatabaseBackup:
         keep = self._tools.attachments.keep
         return self._tools.carriers.submit(keep, self._revisions, head.id, head.rev, name, head.attachments[name])
 
-    def _fetched(self, pages: Iterable[Page]) -> Iterator[tuple[_Batch, str | None]]:
+    def _fetched(self, pages: Iterable[Page]) -> Iterator[tuple[_Batch, _Place]]:
         """The revisions of all rows in their order, a few batches ahead; with a page's last batch its sequence."""
-        waiting: deque[tuple[Future[_Batch], str | None]] = deque()
+        waiting: deque[tuple[Future[_Batch], _Place]] = deque()
         for page in pages:
-            for rows, seq in self._cut(page):
-                waiting.append((self._tools.fetchers.submit(self._fetch, rows), seq))
+            for rows, place in self._cut(page):
+                waiting.append((self._tools.fetchers.submit(self._fetch, rows), place))
                 if len(waiting) >= AHEAD:
-                    yield self._taken(*waiting.popleft())
+                    yield from self._taken(*waiting.popleft())
         while waiting:
-            yield self._taken(*waiting.popleft())
+            yield from self._taken(*waiting.popleft())
 
-    def _cut(self, page: Page) -> Iterator[tuple[list[Row], str | None]]:
+    def _cut(self, page: Page) -> Iterator[tuple[list[Row], _Place]]:
         at = 0
         while True:
             rows = page.rows[at : at + self._batches.size]
             at += len(rows)
             last = at >= len(page.rows)
-            yield rows, page.seq if last else None
+            yield rows, _Place(page.snapshot, page.seq if last else None)
             if last:
                 return
 
-    def _taken(self, answer: Future[_Batch], seq: str | None) -> tuple[_Batch, str | None]:
+    def _taken(self, answer: Future[_Batch], place: _Place) -> Iterator[tuple[_Batch, _Place]]:
+        """One batch, or several where its documents are too large for one answer: then one after the other, so that no
+        more than the answers ahead are in memory."""
         batch = answer.result()
-        self._batches.saw(len(batch.found), batch.size)
-        self._tools.throttle.took(batch.size)
-        return batch, seq
+        while True:
+            self._batches.saw(len(batch.found), batch.size)
+            self._tools.throttle.took(batch.size)
+            yield batch, place if not batch.rest else _Place(place.snapshot, None)
+            if not batch.rest:
+                return
+            batch = self._fetch(batch.rest)
 
     def _fetch(self, rows: list[Row]) -> _Batch:
         if not rows:
-            return _Batch([], 0, 0)
-        found, size = self._revisions.leaves(rows)
+            return _Batch([], 0, 0, [])
+        found, size, rest = self._revisions.first_leaves(rows)
         superseded = [at for at, one in enumerate(found) if one.missing]
         for at in superseded:
             found[at] = self._as_it_is_now(found[at].id)
-        return _Batch(found, size, len(superseded))
+        return _Batch(found, size, len(superseded), rest)
 
     def _as_it_is_now(self, document: str) -> Found:
         """Of a document that was written to after the feed told of it, and compacted: what it was is gone. What it is

@@ -35,8 +35,7 @@ class Feed:
             self._file = tempfile.TemporaryFile(prefix="nbr-feed-")  # noqa: SIM115 - closed by __exit__
         self._news = threading.Condition()
         self._written = 0
-        self._rows = 0
-        self.restarted = False  # it broke in the middle, and what was written since may come twice
+        self._snapshot = 0
         self._over = False
         self._stopped = False
         self._error: BaseException | None = None
@@ -53,9 +52,9 @@ class Feed:
         self._file.close()
 
     @property
-    def rows(self) -> int:
-        """Read so far: all of them, once the feed has ended."""
-        return self._rows
+    def restarted(self) -> bool:
+        """It broke in the middle, and went on in a later snapshot: a document may come twice."""
+        return self._snapshot > 0
 
     def __iter__(self) -> Iterator[Page]:
         at = 0
@@ -71,8 +70,8 @@ class Feed:
                 length = int.from_bytes(os.pread(self._file.fileno(), _LENGTH, at), "big")
                 raw = os.pread(self._file.fileno(), length, at + _LENGTH)
             at += _LENGTH + length
-            seq, rows = msgspec.msgpack.decode(raw, type=tuple[str, list[tuple[str, tuple[str, ...]]]])
-            yield Page(rows, seq)
+            seq, rows, snapshot = msgspec.msgpack.decode(raw, type=tuple[str, list[tuple[str, tuple[str, ...]]], int])
+            yield Page(rows, seq, snapshot)
 
     def _read(self) -> None:
         try:
@@ -87,7 +86,7 @@ class Feed:
                     break
                 except (Unreachable, TimedOut):
                     # goes on where it was, in a later snapshot: still one sequence at its end
-                    tries, self.restarted = tries - 1, True
+                    tries, self._snapshot = tries - 1, self._snapshot + 1
                     if not tries or self._stopped:
                         raise
             self._end(None)
@@ -102,10 +101,9 @@ class Feed:
             self._news.notify_all()
 
     def _keep(self, page: Page) -> None:
-        raw = msgspec.msgpack.encode((page.seq, page.rows))
+        raw = msgspec.msgpack.encode((page.seq, page.rows, self._snapshot))
         with disk_errors():
             os.pwrite(self._file.fileno(), len(raw).to_bytes(_LENGTH, "big") + raw, self._written)
         with self._news:
             self._written += _LENGTH + len(raw)
-            self._rows += len(page.rows)
             self._news.notify_all()

@@ -58,11 +58,8 @@ class Group:
 
     @property
     def full(self) -> bool:
-        return self.size >= self.limit
-
-    @property
-    def empty(self) -> bool:
-        return not self._documents and not self._pending
+        """At the end of a page half of it is enough: only from there another attempt can go on."""
+        return self.size >= (self.limit if self.seq is None else self.limit / 2)
 
     def add(self, found: Found) -> None:
         if not found.revisions:

@@ -6,6 +6,8 @@ objects, and one for all would be written again a thousand times.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -19,12 +21,14 @@ PAGE = 50  # groups
 
 class Done(msgspec.Struct, frozen=True):
     """A group: what it added, and the sequence up to which everything is in the store (None: in the midst of a page
-    of the feed, so this group counts only together with the next)."""
+    of the feed, so this group counts only together with the next). `after`: the sequence up to which the groups before
+    it came, by which a page that another attempt has written shows."""
 
     seq: str | None
     chunks: tuple[Chunk, ...]
     references: tuple[Stored, ...]
     counts: Counts
+    after: str | None = None
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -58,9 +62,17 @@ class Journal:
             found += page.groups
             if len(page.groups) < PAGE:
                 break
-        while found and found[-1].seq is None:
-            found.pop()
-        self.groups = found
+        self.groups = list(_in_line(found))
+        self._end_at_a_page()
+
+    def keep_while(self, is_there: Callable[[Done], bool]) -> None:
+        """Forget the first group of which something is not there, and all after it."""
+        self.groups = list(itertools.takewhile(is_there, self.groups))
+        self._end_at_a_page()
+
+    def _end_at_a_page(self) -> None:
+        while self.groups and self.groups[-1].seq is None:
+            self.groups.pop()
 
     @property
     def _key(self) -> str | None:
@@ -68,16 +80,26 @@ class Journal:
 
     @property
     def reached(self) -> str | None:
-        return self.groups[-1].seq if self.groups else None
+        return next((group.seq for group in reversed(self.groups) if group.seq is not None), None)
 
     def add(self, done: Done) -> None:
-        self.groups.append(done)
+        self.groups.append(msgspec.structs.replace(done, after=self.reached))
         first = (len(self.groups) - 1) // PAGE * PAGE
         page = _Page(self._key, self.source, self.parent, tuple(self.groups[first : first + PAGE]))
         self.vault.write_record(self._name(first // PAGE), page)
 
     def _name(self, page: int) -> str:
         return f"{folder(self.backup)}/journal/{hashed(self.database)}/{page:05}"
+
+
+def _in_line(groups: Iterable[Done]) -> Iterator[Done]:
+    """As long as each goes on where the one before ended."""
+    reached: str | None = None
+    for group in groups:
+        if group.after != reached:
+            return
+        reached = group.seq or reached
+        yield group
 
 
 def _basis(source: Source) -> tuple[object, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from worker.core.errors import (
 from worker.core.manifest import (
     FORMAT,
     MANIFEST,
+    RECORD,
     Counts,
     DatabaseManifest,
     Entry,
@@ -92,10 +94,12 @@ def run(
     rest: Callable[[], None] = lambda: None,
 ) -> Manifest:
     """Raises BackupIncomplete where some databases failed (the others are saved), what all of them failed with where
-    all did, and what the store raises."""
-    catalogue = Catalogue(vault)
+    all did, and what the store raises. One that an earlier attempt has finished is left as it is."""
+    finished = _finished(vault, order)
+    if finished is not None:
+        return finished
     control.report("look")
-    earlier = _Earlier(catalogue, order)
+    earlier = _Earlier(vault, order)
     progress = _Progress(control, len(order.databases))
     with ExitStack() as stack:
         fetchers = _pool(stack, FETCHERS, "backup-fetch")
@@ -122,10 +126,23 @@ def run(
         raise next(iter(failed.values()))
     manifest = _manifest(order, vault, entries, failed)
     vault.blobs.settle()
+    control.check()  # whoever has lost the job vouches for nothing any more
     vault.write_record(f"{folder(order.id)}/{MANIFEST}", manifest)
     vault.blobs.settle()
     vault.blobs.delete([found.name for found in vault.blobs.listed(f"{folder(order.id)}/journal")])
-    if failed:
+    return _whole(manifest)
+
+
+def _finished(vault: Vault, order: Order) -> Manifest | None:
+    try:
+        return _whole(vault.find_record(f"{folder(order.id)}/{MANIFEST}", Manifest))
+    except (ObjectMissing, ObjectDamaged, WrongKey):
+        return None
+
+
+def _whole(manifest: Manifest) -> Manifest:
+    """Raises BackupIncomplete."""
+    if manifest.failed:
         raise _incomplete(manifest)
     return manifest
 
@@ -138,41 +155,40 @@ def _pool(stack: ExitStack, size: int, name: str) -> ThreadPoolExecutor:
 
 
 class _Earlier:
-    """Finds for each database what to go on from. Manifests are read from the newest on, and only as far as needed."""
+    """Finds for each database what to go on from: its newest entry in a manifest. These are read from the newest on,
+    only as far as needed, and nothing but those entries is kept."""
 
-    def __init__(self, catalogue: Catalogue, order: Order) -> None:
-        self._catalogue = catalogue
+    def __init__(self, vault: Vault, order: Order) -> None:
+        self._catalogue = Catalogue(vault)
         self._order = order
-        self._lock = threading.Lock()
-        self._manifests: list[Manifest] = []
-        if not order.full:
-            for at, found in enumerate(catalogue.all()):
-                if at >= EARLIER:
-                    break
-                if isinstance(found, Manifest) and found.id != order.id:
-                    self._manifests.append(found)
+        self._began: dict[str, float] = {}
+        self._entries: dict[str, tuple[str, str | None, Entry]] = {}  # database -> backup, its key, its entry there
+        wanted = set(order.databases)
+        for found in itertools.islice(self._catalogue.all(), 0 if order.full else EARLIER):
+            if isinstance(found, Manifest) and found.id != order.id:
+                self._began[found.id] = found.started_at
+                for entry in found.entries:
+                    if entry.database in wanted:
+                        wanted.discard(entry.database)
+                        self._entries[entry.database] = (found.id, found.key, entry)
 
     def of(self, database: str, key: str | None) -> tuple[Earlier | None, str | None]:
         """What to go on from; else why nothing, in words, where that was to be expected otherwise."""
-        for manifest in self._manifests:
-            entry = manifest.entry(database)
-            if entry is None:
-                continue
-            if manifest.key != key:
-                return None, "BACKUP_KEY has changed since the backup before"
-            try:
-                with self._lock:
-                    found = self._catalogue.earlier(manifest, entry)
-            except (ObjectMissing, ObjectDamaged, WrongKey) as error:
-                return None, f"the backup before, {manifest.id}, cannot be gone on from: {error.detail}"
-            if self._too_old(entry, found):
-                return None, "the chain has reached the age at which a full one begins"
-            return found, None
-        return None, None if self._order.full else "there is no backup of this database to go on from"
+        if database not in self._entries:
+            return None, None if self._order.full else "there is no backup of this database to go on from"
+        backup, sealed_for, entry = self._entries[database]
+        if sealed_for != key:
+            return None, "BACKUP_KEY has changed since the backup before"
+        try:
+            found = self._catalogue.earlier(entry)
+        except (ObjectMissing, ObjectDamaged, WrongKey) as error:
+            return None, f"the backup before, {backup}, cannot be gone on from: {error.detail}"
+        if self._too_old(entry, found):
+            return None, "the chain has reached the age at which a full one begins"
+        return found, None
 
     def _too_old(self, entry: Entry, found: Earlier) -> bool:
-        first = min((*entry.chain, found.parent.backup))
-        began = next((one.started_at for one in self._manifests if one.id == first), None)
+        began = self._began.get(min((*entry.chain, found.parent.backup)))
         return began is None or self._order.started_at - began >= self._order.full_after
 
 
@@ -204,14 +220,16 @@ def _preferred(nodes: Sequence[str], going_on: Earlier | None) -> list[str]:
 def _done_before(vault: Vault, backup: str, database: str) -> Entry | None:
     """What an earlier attempt at this backup has finished. Records of databases that had not changed are not among
     them: those are looked at again, which is quick."""
-    try:
-        name = f"{database_folder(backup, database)}/{MANIFEST}"
-        record = vault.find_record(name, DatabaseManifest)
-        stored = vault.stat_record(name)
-        chain = _chain(record, vault)
-    except (ObjectMissing, ObjectDamaged, WrongKey):
-        return None
-    return _made(record, stored, chain, unchanged=False)
+    for found in vault.blobs.listed(database_folder(backup, database)):
+        if not found.name.rpartition("/")[2].startswith(f"{RECORD}-"):
+            continue
+        try:
+            stored = vault.stat(found.name)
+            record = vault.read_record(stored, DatabaseManifest)
+            return _made(record, stored, _chain(record, vault), unchanged=False)
+        except (ObjectMissing, ObjectDamaged, WrongKey):
+            continue
+    return None
 
 
 def _chain(record: DatabaseManifest, vault: Vault) -> tuple[str, ...]:

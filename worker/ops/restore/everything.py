@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 from worker.blobs.vault import Vault
 from worker.core.errors import DatabaseExists, ReplicationError
@@ -49,17 +50,15 @@ def restore_all(
         end(Database(server, name))  # where an attempt broke off just before it did that
     noting = threading.Lock()
 
+    def finish(database: str) -> None:
+        with noting:
+            put_local(own, {"_id": DONE, "backup": manifest.id, "databases": [*_done(own, manifest.id), database]})
+
     def one(database: str) -> Restored:
         entry = manifest.entry(database)
         assert entry is not None  # noqa: S101 - its names are the keys
-
-        def finish() -> None:
-            with noting:
-                done.append(database)
-                put_local(own, {"_id": DONE, "backup": manifest.id, "databases": done})
-
         target = Database(server, database)
-        return restore_new(vault, Chain.of(vault, entry), target, Quiet(control), finish=finish)
+        return restore_new(vault, Chain.of(vault, entry), target, Quiet(control), finish=partial(finish, database))
 
     return _each([name for name in wanted if name not in done], one, len(wanted), control)
 

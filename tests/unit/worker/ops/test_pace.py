@@ -63,6 +63,14 @@ def test_batches_follow_what_the_database_has_next() -> None:
     assert sizes(100, 4, batches) == [2, 2 * GROWTH, 2 * GROWTH**2, 2 * GROWTH**3]
 
 
+@pytest.mark.parametrize(
+    ("expected", "first"),
+    [(None, FIRST), (100.0, FIRST), (TARGET / 10, 10), (TARGET * 5.0, 1), (0.5, FIRST), (0.0, FIRST)],
+)
+def test_the_first_batch_is_no_larger_than_the_server_lets_expect(expected: float | None, first: int) -> None:
+    assert Batches(expected).size == first
+
+
 @pytest.mark.parametrize(("documents", "size"), [(0, 0), (0, 5_000), (7, 0)])
 def test_an_empty_answer_teaches_nothing(documents: int, size: int) -> None:
     batches = Batches()
