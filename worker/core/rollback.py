@@ -52,15 +52,14 @@ def order(rev: str) -> tuple[int, str]:
 
 
 def step(then: Sequence[Leaf], now: Sequence[Leaf], *, delete_newer: bool) -> Step:
-    """`then`: the leaves in the backup, none where it was not there; `now`: those on the node."""
+    """`then`: the leaves in the backup, none where it was not there; `now`: those on the node. A document that was
+    deleted then and lives now was made since."""
     was, is_now = winner(then), winner(now)
     live = tuple(leaf.rev for leaf in now if not leaf.deleted)
     if was is None or was.deleted:
         if not live:
             return Step(Action.NOTHING)
-        if was is None and not delete_newer:
-            return Step(Action.KEEP)
-        return Step(Action.DELETE, leaves=live)
+        return Step(Action.DELETE, leaves=live) if delete_newer else Step(Action.KEEP)
     if is_now is None or is_now.deleted:
         return Step(Action.RECREATE)
     if (was.content, was.attachments) == (is_now.content, is_now.attachments):

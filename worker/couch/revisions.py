@@ -7,6 +7,7 @@ slice of the answer), and a document's own fields where it has attachments.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from worker.couch.transport import Oversize
 
 SILENCE = 60.0  # seconds a feed may take to its next row: it seeks through whatever was deleted or is elsewhere
 MOST_ANSWER = 16 * 1024 * 1024  # bytes of revisions in one answer: more are asked for in two
+MOST_IN_URL = 2_000  # bytes of a name, each of which may become three
 BULK_TIMEOUT = 120.0  # seconds; a node that compacts, or whose disk is slow, takes long over thousands of documents
 _LINE_END = b",\r\n "
 
@@ -226,9 +228,27 @@ class Revisions:
 
     def attachment(self, document_id: str, revision: str, name: str) -> Iterator[bytes]:
         """Its bytes as the node keeps them: compressed where its stub has an encoding."""
+        if has_no_url(document_id) or has_no_url(name):
+            return self._out_of_its_document(document_id, revision, name)
         path = (self._name, *segments(document_id), name)
         accepted = {"Accept": "*/*", "Accept-Encoding": "gzip"}
         return self._client.pieces(*path, params={"rev": revision}, headers=accepted)
+
+    def _out_of_its_document(self, document_id: str, revision: str, name: str) -> Iterator[bytes]:
+        """Of one whose name, or whose document's, cannot stand in a URL. It comes whole, and not compressed."""
+        wanted = {"docs": [{"id": document_id, "rev": revision}]}
+        said = self._client.post(
+            self._name,
+            "_bulk_get",
+            params={"attachments": "true"},
+            json=wanted,
+            repeatable=True,
+            read_timeout=BULK_TIMEOUT,
+        )
+        found = said["results"][0]["docs"][0].get("ok", {}).get("_attachments", {}).get(name)
+        if found is None:
+            raise NotFound(f"no attachment {name}", node=self.database.server.node.name)
+        yield base64.b64decode(found["data"])
 
     def local_documents(self) -> list[dict[str, Any]]:
         """All `_local` documents; none where the server cannot list them (a stand-in, CouchDB before 2.2)."""
@@ -267,6 +287,11 @@ class Revisions:
             tries=1 if new_edits else 3,
             repeatable=not new_edits,
         )
+
+
+def has_no_url(name: str) -> bool:
+    """HTTP libraries resolve dot segments, encoded ones too (RFC 3986, 6.2.2); CouchDB's takes 8 KB at most."""
+    return name in {".", ".."} or len(name.encode("utf-8", "surrogatepass")) > MOST_IN_URL
 
 
 def _one(key: str, wanted: Sequence[str], have: list[msgspec.Raw], simple: bool) -> Found:

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from worker.blobs.vault import PIECE, Vault, disk_errors
-from worker.core.errors import BadAnswer, NotFound, TimedOut, Unreachable
+from worker.core.errors import BadAnswer, BadRequest, NotFound, TimedOut, Unreachable
 from worker.core.manifest import ATTACHMENTS, Stored
 from worker.couch.revisions import Revisions, Stub
 from worker.ops.backup.pace import Throttle
@@ -27,7 +27,7 @@ SEALED = 16  # bytes that age adds to each 64 KiB, at least
 
 
 class AttachmentStore:
-    """Safe to share between threads. `fetched` and `reused` count."""
+    """Safe to share between threads."""
 
     def __init__(self, vault: Vault, throttle: Throttle) -> None:
         self._vault = vault
@@ -37,9 +37,6 @@ class AttachmentStore:
         self._listing: dict[str, threading.Lock] = {}
         self._under_way: dict[str, Future[Stored]] = {}
         self._known = 0
-        self.fetched = 0
-        self.fetched_bytes = 0
-        self.reused = 0
 
     def keep(self, revisions: Revisions, document: str, revision: str, name: str, stub: Stub) -> Stored:
         """Where its bytes are in the store, after they were put there if need be."""
@@ -58,8 +55,6 @@ class AttachmentStore:
             if stored is None or not self._whole(stored, stub):
                 stored = self._fetch(revisions, document, revision, name, stub)
                 self._remember(key, stored)
-            else:
-                self.reused += 1
             waiting.set_result(stored)
         except BaseException as error:
             waiting.set_exception(error)
@@ -124,15 +119,12 @@ class AttachmentStore:
             try:
                 stored = self._fetch_once(revisions, document, revision, name, stub)
                 break
-            except NotFound as error:
+            except (NotFound, BadRequest) as error:
                 where = f"attachment {name} of {document}, revision {revision}"
-                raise NotFound(f"{where}: {error.detail}", node=error.node) from None
+                raise type(error)(f"{where}: {error.detail}", node=error.node) from None
             except (Unreachable, TimedOut, BadAnswer):
                 if not left:
                     raise
-        with self._lock:
-            self.fetched += 1
-            self.fetched_bytes += stored.size
         return stored
 
     def _fetch_once(self, revisions: Revisions, document: str, revision: str, name: str, stub: Stub) -> Stored:

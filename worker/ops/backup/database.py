@@ -38,7 +38,7 @@ from worker.couch.database import Database
 from worker.couch.revisions import Found, Head, Page, Revisions
 from worker.ops.backup.attachments import AttachmentStore
 from worker.ops.backup.feed import Feed
-from worker.ops.backup.group import Group
+from worker.ops.backup.group import MOST_LOST, Group
 from worker.ops.backup.journal import Done, Journal
 from worker.ops.backup.objects import in_list
 from worker.ops.backup.pace import Batches, Throttle
@@ -323,6 +323,7 @@ class DatabaseBackup:
             references=tuple(one for group in journal.groups for one in group.references),
             counts=counts,
             locals=digest,
+            lost=tuple(one for group in journal.groups for one in group.lost)[:MOST_LOST],
             repeats=self._repeats,
         )
 

@@ -13,13 +13,16 @@ from dataclasses import dataclass, field
 import msgspec
 
 from worker.blobs.vault import Vault
-from worker.core.errors import BadAnswer, NotFound
+from worker.core.documents import without_attachments
+from worker.core.errors import BadAnswer, BadRequest, NotFound
 from worker.core.manifest import Chunk, Counts, Kind, Stored, Wrapped
 from worker.couch.revisions import HEAD, Found, Head
 from worker.ops.backup.journal import Done
 
 FULL = 8 * 1024 * 1024  # bytes of documents
 LOOKS = 2
+MOST_LOST = 20  # that are named
+_LOST = (NotFound, BadAnswer, BadRequest)
 _KINDS = (Kind.DOCUMENTS, Kind.ATTACHED, Kind.DESIGN)
 
 Keep = Callable[[Head, str], "Future[Stored]"]
@@ -40,6 +43,19 @@ class _Pending:
             for revision, futures in self.revisions
         ]
 
+    def without_lost(self) -> tuple[list[tuple[bytes, dict[str, Stored]]], list[str]]:
+        """The same, without the attachments that the node cannot give; and which these are, in words."""
+        kept, lost = [], []
+        for revision, futures in self.revisions:
+            bad = {name: error for name, future in futures.items() if (error := future.exception()) is not None}
+            for error in bad.values():
+                if not isinstance(error, _LOST):
+                    raise error
+                lost.append(error.detail)
+            text = without_attachments(revision, bad) if bad else revision
+            kept.append((text, {name: future.result() for name, future in futures.items() if name not in bad}))
+        return kept, lost
+
 
 @dataclass
 class Group:
@@ -52,6 +68,7 @@ class Group:
     seq: str | None = None
     size: int = 0
     superseded: int = 0
+    lost: list[str] = field(default_factory=list)
     _plain: list[bytes | msgspec.Raw] = field(default_factory=list)
     _documents: int = 0
     _pending: list[_Pending] = field(default_factory=list)
@@ -101,19 +118,26 @@ class Group:
                 lines[pending.kind].append(msgspec.json.encode(Wrapped(msgspec.Raw(revision), objects)))
         chunks = tuple(_chunks(vault, name, lines, documents))
         references = _references(vault, name, kept)
-        return Done(self.seq, chunks, references, self._counts(chunks, kept, attachments, references))
+        counts = self._counts(chunks, kept, attachments, references)
+        return Done(self.seq, chunks, references, counts, lost=tuple(self.lost[:MOST_LOST]))
 
     def _settled(self, pending: _Pending) -> list[tuple[bytes, dict[str, Stored]]]:
-        """Once more where a revision was superseded and compacted away before its attachments could be read. Raises
-        NotFound where they are not there for another reason."""
+        """Once more where a revision was superseded and compacted away before its attachments could be read. One that
+        the node cannot give at all is left out and told: the rest must not be lost for it, night after night."""
         for _ in range(LOOKS):
             try:
                 return pending.settled()
             except NotFound:
-                self.superseded += 1
                 revisions = [_one_line(revision) for revision in self.again(pending.id).revisions]
+                if {revision for revision, _ in pending.revisions} == set(revisions):
+                    break
+                self.superseded += 1
                 pending = self._keep(pending.id, revisions, [_head(pending.id, revision) for revision in revisions])
-        return pending.settled()
+            except _LOST:
+                break
+        kept, lost = pending.without_lost()
+        self.lost += lost
+        return kept
 
     def _counts(
         self, chunks: tuple[Chunk, ...], kept: list[Stored], attachments: int, references: tuple[Stored, ...]
@@ -126,6 +150,7 @@ class Group:
             stored_bytes=sum(chunk.stored.size for chunk in chunks) + sum(stored.size for stored in references),
             raw_bytes=sum(chunk.raw for chunk in chunks),
             superseded=self.superseded,
+            lost=len(self.lost),
         )
 
 

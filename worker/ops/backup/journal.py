@@ -29,6 +29,7 @@ class Done(msgspec.Struct, frozen=True):
     references: tuple[Stored, ...]
     counts: Counts
     after: str | None = None
+    lost: tuple[str, ...] = ()
 
 
 class _Page(msgspec.Struct, frozen=True):

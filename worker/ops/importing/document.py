@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from worker.ops.restore.attached import with_attachments
+from worker.core.documents import with_attachments
 
 _RENAMED = {"contentType": "content_type", "encodedLength": "encoded_length"}
 _Attachment = dict[str, msgspec.Raw]

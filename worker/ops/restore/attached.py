@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from worker.blobs.vault import PIECE, Vault, disk_errors
+from worker.core.documents import with_attachments
 from worker.core.errors import ObjectDamaged
 from worker.core.manifest import Stored, Wrapped
 from worker.couch.related import Part
 from worker.couch.revisions import HEAD, Head, Stub
 
-IN_MEMORY = 1024 * 1024  # bytes; larger ones lie in a file while they are sent
+IN_MEMORY = 128 * 1024  # bytes; larger ones lie in a file while they are sent: a document may have hundreds
 
 Raw = dict[str, Any]
 
@@ -50,15 +49,6 @@ def inline(vault: Vault, wrapped: Wrapped) -> bytes:
     head = HEAD.decode(wrapped.doc)
     listed = {name: _inline(vault, _object(wrapped, head, name), stub) for name, stub in head.attachments.items()}
     return with_attachments(wrapped.doc, listed)
-
-
-def with_attachments(document: msgspec.Raw | bytes, listed: Mapping[str, Any]) -> bytes:
-    """The same document with these `_attachments`. Its other fields pass through as they are."""
-    fields: dict[str, Any] = msgspec.json.decode(document, type=dict[str, msgspec.Raw])
-    fields.pop("_attachments", None)
-    if listed:
-        fields["_attachments"] = listed
-    return msgspec.json.encode(fields)
 
 
 def _object(wrapped: Wrapped, head: Head, name: str) -> Stored:

@@ -26,8 +26,8 @@ class Document:
 
 def leaf(revision: bytes | msgspec.Raw) -> tuple[Head, Leaf]:
     head = HEAD.decode(revision)
-    # numbers as they are written: two that differ beyond what a float holds are two
-    fields: dict[str, Any] = json.loads(bytes(revision), parse_float=str, parse_int=_integer)
+    # numbers as they are written: two that differ beyond what a float holds are two, and none is a text
+    fields: dict[str, Any] = json.loads(bytes(revision), parse_float=_number, parse_int=_number)
     content = {name: value for name, value in fields.items() if not name.startswith("_")}
     attachments = {
         name: (stub.content_type, stub.digest, stub.stored_length) for name, stub in head.attachments.items()
@@ -51,5 +51,6 @@ def documents(piece: Piece) -> Iterator[Document]:
         yield found
 
 
-def _integer(digits: str) -> Any:
-    return int(digits) if len(digits) < 16 else digits
+def _number(digits: str) -> tuple[str, str]:
+    """Like nothing else that JSON has: in Python 1 would be True."""
+    return ("number", digits)

@@ -11,13 +11,12 @@ from typing import Any
 import msgspec
 
 from worker.blobs.vault import Vault
-from worker.core.errors import BadRequest, Conflict, Forbidden, NotFound, TooLarge, Unauthorized
+from worker.core.errors import Conflict, NotFound
 from worker.core.manifest import Kind, Wrapped
 from worker.core.model import NodeKind, Row
 from worker.core.rollback import Action, Leaf, Step, step, winner
 from worker.couch.database import Database
-from worker.couch.related import Part
-from worker.couch.revisions import HEAD, Revisions
+from worker.couch.revisions import HEAD, Revisions, has_no_url
 from worker.ops.backup.feed import Feed
 from worker.ops.control import Control
 from worker.ops.parallel import batches
@@ -26,10 +25,10 @@ from worker.ops.restore.chain import DOCUMENTS, Chain
 from worker.ops.restore.leaves import Document, documents, leaf
 from worker.ops.restore.result import MOST_LISTED, Refusals
 from worker.ops.restore.seen import SeenIds
+from worker.ops.restore.write import REFUSED, batched
 
 AT_ONCE = 200  # documents that are compared at a time
 TRIES = 3  # of a document that somebody writes to meanwhile
-_REFUSED = (Forbidden, Unauthorized, BadRequest, TooLarge)
 CHANGES = (Action.UPDATE, Action.RECREATE, Action.DELETE)
 
 
@@ -141,32 +140,29 @@ class _Rollback:
         self._inline = target.server.capabilities().kind is NodeKind.STANDIN
 
     def bring_back(self, wanted: list[Document]) -> None:
-        """Compare, and write what differs; once more for those that somebody wrote to in between."""
-        for left in reversed(range(TRIES)):
+        """Compare, and write what differs; once more for those that somebody wrote to in between. What was done is
+        counted when the node has answered."""
+        for _ in range(TRIES):
             now = self._now([document.id for document in wanted])
-            steps = [
-                (document, step(document.leaves, now.get(document.id, []), delete_newer=self._delete_newer))
+            steps = {
+                document.id: step(document.leaves, now.get(document.id, []), delete_newer=self._delete_newer)
                 for document in wanted
-            ]
-            again = self._carry_out(steps, now)
-            for document, what in steps:
-                if document.id not in again:
-                    self._result.add(document.id, what.action)
-            wanted = [document for document in wanted if document.id in again]
+            }
+            undone = self._carry_out([(document, steps[document.id]) for document in wanted], now)
+            for document in wanted:
+                if document.id not in undone:
+                    self._result.add(document.id, steps[document.id].action)
+            for key, reason in undone.items():
+                if reason is not None:
+                    self._result.refused.add(key, None, reason)
+            wanted = [document for document in wanted if undone.get(document.id, "done") is None]
             if not wanted:
                 return
-            if not left:
-                for document in wanted:
-                    self._result.refused.add(document.id, None, "conflict: somebody writes to it all the time")
+        for document in wanted:
+            self._result.refused.add(document.id, None, "conflict: somebody writes to it all the time")
 
     def consider_newer(self, rows: list[Row]) -> None:
-        now = self._read(rows)
-        steps = [
-            (Document(key, [], {}), step([], now.get(key, []), delete_newer=self._delete_newer)) for key, _ in rows
-        ]
-        self._carry_out(steps, now)
-        for document, what in steps:
-            self._result.add(document.id, what.action)
+        self.bring_back([Document(key, [], {}) for key, _ in rows])
 
     def _now(self, ids: list[str]) -> dict[str, list[Leaf]]:
         return self._read(list(self._target.leaves_of(ids).items()))
@@ -177,11 +173,12 @@ class _Rollback:
         found, _ = self.revisions.leaves(rows)
         return {one.id: [leaf(revision)[1] for revision in one.revisions] for one in found}
 
-    def _carry_out(self, steps: Sequence[tuple[Document, Step]], now: dict[str, list[Leaf]]) -> set[str]:
-        """Returns the ids of documents that were written to meanwhile."""
+    def _carry_out(self, steps: Sequence[tuple[Document, Step]], now: dict[str, list[Leaf]]) -> dict[str, str | None]:
+        """Returns the ids of documents that were not written: with the node's reason, or None where somebody wrote to
+        them in between."""
         if self._result.dry_run:
-            return set()
-        again: set[str] = set()
+            return {}
+        undone: dict[str, str | None] = {}
         plain: list[bytes] = []
         for document, what in steps:
             if what.action is Action.DELETE:
@@ -190,44 +187,37 @@ class _Rollback:
                 was = winner(document.leaves)
                 assert was is not None  # noqa: S101 - there is something to bring back
                 if was.attachments:
-                    again |= self._write_attached(document, was, what, winner(now.get(document.id, [])))
+                    undone |= self._write_attached(document, was, what, winner(now.get(document.id, [])))
                 else:
                     plain.append(_renewed(document.lines[was.rev].doc, what.parent, {}))
-        return again | self._write_plain(plain)
+        return undone | self._write_plain(plain)
 
-    def _write_plain(self, lines: Sequence[bytes]) -> set[str]:
-        again: set[str] = set()
-        for row in self.revisions.write(lines, new_edits=True) if lines else ():
-            if row.get("error") == "conflict":
-                again.add(str(row["id"]))
-            elif "error" in row:
-                self._result.refused.add_row(row)
-        return again
+    def _write_plain(self, lines: Sequence[bytes]) -> dict[str, str | None]:
+        undone: dict[str, str | None] = {}
+        for batch in batched(lines):
+            for row in self.revisions.write(batch, new_edits=True):
+                if "error" in row:
+                    refused = f"{row['error']}: {row.get('reason')}"
+                    undone[str(row["id"])] = None if row["error"] == "conflict" else refused
+        return undone
 
-    def _write_attached(self, document: Document, was: Leaf, what: Step, is_now: Leaf | None) -> set[str]:
+    def _write_attached(self, document: Document, was: Leaf, what: Step, is_now: Leaf | None) -> dict[str, str | None]:
         wrapped = document.lines[was.rev]
         same = dict(is_now.attachments.items() & was.attachments.items()) if what.parent and is_now else {}
-        if self._inline:
+        if self._inline or has_no_url(document.id):
             return self._write_plain([self._inlined(wrapped, what)])
         with ExitStack() as stack:
             _, text, parts = attached.related(self._vault, wrapped, stack, known=same)
+            text = _renewed(msgspec.Raw(text), what.parent, None)
+            if not parts:
+                return self._write_plain([text])
             try:
-                self._write_related(document.id, _renewed(msgspec.Raw(text), what.parent, None), parts)
+                self.revisions.write_with_attachments(document.id, text, parts, new_edits=True)
             except Conflict:
-                return {document.id}
-            except _REFUSED as error:
-                self._result.refused.add(document.id, None, error.detail)
-        return set()
-
-    def _write_related(self, document_id: str, text: bytes, parts: Sequence[Part]) -> None:
-        if parts:
-            self.revisions.write_with_attachments(document_id, text, parts, new_edits=True)
-            return
-        for row in self.revisions.write([text], new_edits=True):
-            if row.get("error") == "conflict":
-                raise Conflict(str(row.get("reason")))
-            if "error" in row:
-                raise Forbidden(f"{row['error']}: {row.get('reason')}")
+                return {document.id: None}
+            except REFUSED as error:
+                return {document.id: error.detail}
+        return {}
 
     def _inlined(self, wrapped: Wrapped, what: Step) -> bytes:
         return _renewed(msgspec.Raw(attached.inline(self._vault, wrapped)), what.parent, None)

@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
+from worker.core.documents import with_attachments
 from worker.core.names import SCRATCH
 from worker.core.rollback import winner
 from worker.couch.database import Database
 from worker.couch.revisions import Revisions
 from worker.couch.server import Server
 from worker.ops.control import Control
-from worker.ops.restore.attached import with_attachments
 from worker.ops.restore.chain import DOCUMENTS, Chain
 from worker.ops.restore.leaves import Document, documents
 from worker.ops.restore.write import batched

@@ -13,7 +13,7 @@ from worker.core.errors import BadRequest, Conflict, Forbidden, TooLarge, Unauth
 from worker.core.manifest import Wrapped
 from worker.core.model import NodeKind
 from worker.couch.database import Database
-from worker.couch.revisions import HEAD, Revisions
+from worker.couch.revisions import HEAD, Revisions, has_no_url
 from worker.ops.restore.attached import inline, related
 from worker.ops.restore.chain import Piece
 from worker.ops.restore.result import Refusals, Restored
@@ -21,9 +21,9 @@ from worker.ops.restore.result import Refusals, Restored
 WRITERS = 4
 AT_ONCE = 1_000  # documents in one `_bulk_docs`
 BYTES_AT_ONCE = 2 * 1024 * 1024
-MOST_WAITING = 8
+MOST_WAITING = 3  # pieces of some 8 MB
 # of one document: what the node has against it, and not against us
-_REFUSED = (Forbidden, Unauthorized, BadRequest, TooLarge, Conflict)
+REFUSED = (Forbidden, Unauthorized, BadRequest, TooLarge)
 
 
 class Writer:
@@ -47,12 +47,12 @@ class Writer:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def write(self, piece: Piece) -> Iterator[int]:
-        """Have a piece written; yields the places of pieces that are on the node now, in their order."""
-        if self._waiting and self._under_way() >= MOST_WAITING:
+        """Have a piece written; yields the places of pieces that are on the node now, in their order. Raises what an
+        earlier one failed with."""
+        while self._waiting and (len(self._waiting) >= MOST_WAITING or self._first_is_done()):
             yield self._first()
-        tasks = [
-            self._pool.submit(write, self._revisions, batch, self._result.refused) for batch in batched(piece.plain)
-        ]
+        refused = self._result.refused
+        tasks = [self._pool.submit(write, self._revisions, batch, refused) for batch in batched(piece.plain)]
         tasks += [self._pool.submit(self._attached, one) for one in piece.wrapped]
         self._result.revisions += len(piece.plain) + len(piece.wrapped)
         self._result.documents += piece.documents
@@ -63,8 +63,8 @@ class Writer:
         while self._waiting:
             yield self._first()
 
-    def _under_way(self) -> int:
-        return sum(not task.done() for _, tasks in self._waiting for task in tasks)
+    def _first_is_done(self) -> bool:
+        return all(task.done() for task in self._waiting[0][1])
 
     def _first(self) -> int:
         at, tasks = self._waiting.popleft()
@@ -74,14 +74,14 @@ class Writer:
 
     def _attached(self, wrapped: Wrapped) -> None:
         self._result.attachments += len(wrapped.objects)
-        if self._inline or not wrapped.objects:
+        if self._inline or not wrapped.objects or has_no_url(HEAD.decode(wrapped.doc).id):
             write(self._revisions, [inline(self._vault, wrapped)], self._result.refused)
             return
         with ExitStack() as stack:
             head, document, parts = related(self._vault, wrapped, stack)
             try:
                 self._revisions.write_with_attachments(head.id, document, parts)
-            except _REFUSED as error:
+            except (*REFUSED, Conflict) as error:
                 self._result.refused.add(head.id, head.rev, error.detail)
 
 
