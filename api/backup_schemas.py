@@ -237,6 +237,7 @@ class BackupSummary(Out):
     superseded: int | None = Field(
         None, description="Documents that were written to and compacted before they were read: a newer state was taken."
     )
+    lost: int | None = Field(None, description="Attachments that a node could not give: saved without them.")
     failed: list[FailedBody] | None = None
     verified: bool | None = Field(None, description="Whether a drill found it right; null: there was none.")
     hold: HoldBody | None = None
@@ -270,6 +271,7 @@ class BackupEntry(Out):
     stored_bytes: int
     raw_bytes: int
     superseded: int
+    lost: int
 
 
 class BackupBody(BackupSummary):

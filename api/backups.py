@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response
@@ -29,11 +30,15 @@ from api.submitting import JOB_ANSWERS, JOB_HEADERS, submit
 from tasks.backup_watch import drill_request
 from tasks.jobs import Kind, Request
 from worker.core import cron
+from worker.core.manifest import EVERYTHING
 from worker.core.names import nearest
 
 blueprint = Blueprint("backups", __name__, url_prefix="/api/backups")
 LATEST = "latest"
-_PATH = {"backup_id": "The backup's id, or `latest`: the newest that can be read."}
+_PATH = {
+    "backup_id": "The backup's id, or `latest`: the newest that can be read; of a restore the newest that has the "
+    "database, and in mode `cluster` the newest good one of everything."
+}
 
 
 @blueprint.post("")
@@ -44,7 +49,8 @@ _PATH = {"backup_id": "The backup's id, or `latest`: the newest that can be read
 def make() -> Response:
     asked = reading.optional_body(BackupRequest)
     _require_on()
-    params = {"databases": asked.databases or None, "full": asked.full, "scheduled": False}
+    everything = asked.databases in ([], [EVERYTHING])
+    params = {"databases": None if everything else asked.databases, "full": asked.full, "scheduled": False}
     return submit(Request(Kind.BACKUP, None, params), asked.wait)
 
 
@@ -106,7 +112,7 @@ def one(backup_id: str) -> Response:
 )  # fmt: skip
 def restore(backup_id: str) -> Response:
     asked = reading.body(RestoreRequest)
-    found = _find(backup_id)
+    found = _find(backup_id, fit=_fit_for(asked))
     _require_node(asked.node)
     if asked.database is not None and not _has(found["id"], asked.database):
         _refuse_database(found["id"], asked.database)
@@ -155,12 +161,20 @@ def _require_on() -> None:
         raise Problem("backups-off", "BACKUP_URL is not set: it says where backups are kept, like file:///var/backups")
 
 
-def _find(backup_id: str) -> dict[str, Any]:
-    """Raises Problem 404 with the newest ids."""
+def _fit_for(asked: RestoreRequest) -> Callable[[dict[str, Any]], bool]:
+    """What `latest` means: of everything where everything is asked for, else the newest that has the database."""
+    if asked.database is None:
+        return lambda one: one["good"] and one["scope"] == [EVERYTHING]
+    known = [one["id"] for one in context().backups.all() if _has(one["id"], str(asked.database))]
+    return lambda one: one["id"] in known or not known
+
+
+def _find(backup_id: str, fit: Callable[[dict[str, Any]], bool] = lambda one: True) -> dict[str, Any]:
+    """`fit`: what the newest has to be. Raises Problem 404 with the newest ids."""
     _require_on()
     seen = context().backups
     if backup_id == LATEST:
-        found = next((one for one in seen.all() if one["readable"]), None)
+        found = next((one for one in seen.all() if one["readable"] and fit(one)), None)
     else:
         found = seen.one(backup_id)
     if found is None:

@@ -18,6 +18,7 @@ from api import reading
 from api.context import Context, context
 from api.openapi import Answer, Operation, operation
 from api.schemas import NoQuery
+from worker.core.manifest import EVERYTHING
 
 blueprint = Blueprint("metrics", __name__)
 PREFIX = "nbr"
@@ -50,7 +51,7 @@ def _backups(parts: Context) -> Iterator[Metric]:
     read, stale, trouble = seen.observed_at() is not None, seen.noted("stale"), seen.noted("trouble")
     found = [one for one in seen.all() if one["readable"]]
     # one from the future tells that a clock was ahead, and nothing of how old the newest is
-    good = [one for one in found if one["good"] and one["scope"] == ["*"] and one["started_at"] <= now]
+    good = [one for one in found if one["good"] and one["scope"] == [EVERYTHING] and one["started_at"] <= now]
     if read:
         yield _gauge("backups", "Backups in the store that can be read", len(found))
     if read or stale:

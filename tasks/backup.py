@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,9 +16,9 @@ from tasks.store import Filter
 from tasks.wiring import Parts
 from worker.blobs.vault import Vault
 from worker.core.backup_nodes import Candidate, best_first
-from worker.core.errors import BackupIncomplete, Cancelled, DrillFailed, ObjectDamaged, ReplicationError
+from worker.core.errors import BackupIncomplete, Cancelled, DrillFailed, NotFound, ObjectDamaged, ReplicationError
 from worker.core.health import NodeState
-from worker.core.manifest import Manifest, backup_id, folder
+from worker.core.manifest import EVERYTHING, Manifest, backup_id, folder
 from worker.core.windows import closed
 from worker.couch.cluster import Cluster
 from worker.ops.backup import choose, notes
@@ -35,7 +35,6 @@ from worker.ops.control import Control
 log = get(__name__)
 MEGABYTE = 1_000_000
 LOOK_EVERY = 5.0  # seconds between two looks at whether a blackout is over
-EVERYTHING = "*"
 MOST_IN_USE = 200
 
 
@@ -59,7 +58,9 @@ def _back_up(parts: Parts, cluster: Cluster, job: Job, control: Control, made: s
     globs = asked or plan.include
     nodes = candidates(parts, cluster)
     control.report("look")
-    found = choose.databases(cluster, nodes, globs, () if asked else plan.exclude, control)
+    found = choose.databases(cluster, nodes, globs, () if asked else plan.exclude, control, asked=bool(asked))
+    if not asked and not found.databases and not _before(parts)[1]:
+        return {"backup_id": None, "databases": 0}  # a system that has just begun
     order = _order(parts, job, made, found)
     throttle = Throttle(parts.settings.backup_max_mb_per_second * MEGABYTE)
     rest = _rest(parts, control) if order.scheduled else lambda: None
@@ -70,11 +71,13 @@ def _back_up(parts: Parts, cluster: Cluster, job: Job, control: Control, made: s
         error.result = {"backup_id": made, **_afterwards(parts, cluster, made, control)}
         raise
     result = _result(manifest)
+    lost = f"; {result['lost']} attachments could not be read from the nodes" if result["lost"] else ""
     parts.events.record(
         "backup.finished",
         at=time.time(),
-        severity="info",
-        detail=f"backup {made}: {result['databases']} databases, {result['stored_bytes']} bytes, {result['seconds']} s",
+        severity="warning" if lost else "info",
+        detail=f"backup {made}: {result['databases']} databases, {result['stored_bytes']} bytes, {result['seconds']} s"
+        + lost,
         backup=made,
         job=job.id,
         databases=result["databases"],
@@ -86,13 +89,44 @@ def _back_up(parts: Parts, cluster: Cluster, job: Job, control: Control, made: s
     return result
 
 
-def _order(parts: Parts, job: Job, made: str, databases: Mapping[str, Sequence[str]]) -> backup.Order:
+def _before(parts: Parts) -> tuple[str, set[str]]:
+    """The newest good backup of everything, and its users' databases."""
+    for one in parts.backups.all():
+        if one["readable"] and one["good"] and one["scope"] == [EVERYTHING]:
+            names = {row["database"] for row in parts.backups.entries(one["id"])}
+            return one["id"], {name for name in names if not name.startswith("_")}
+    return "", set()
+
+
+def _refuse_emptiness(parts: Parts, found: choose.Chosen) -> None:
+    """Nodes that have lost everything must not become the newest backup, which is what people restore. Raises
+    NotFound."""
+    backup_before, names = _before(parts)
+    if names and not any(not name.startswith("_") for name in found.databases):
+        raise NotFound(
+            f"no node has a database any more, and backup {backup_before} has {len(names)}: restore them (mode cluster); "
+            "until then only databases that somebody names are backed up"
+        )
+
+
+def _unreached(parts: Parts, found: choose.Chosen) -> dict[str, str]:
+    """What the backup before has and nobody tells of now, while a node that may have it cannot be asked."""
+    if not found.silent:
+        return {}
+    why = f"it may be on {', '.join(found.silent)} alone, which cannot be asked now"
+    return dict.fromkeys(sorted(_before(parts)[1] - found.databases.keys()), why)
+
+
+def _order(parts: Parts, job: Job, made: str, found: choose.Chosen) -> backup.Order:
     asked = job.params["databases"]
+    if not asked:
+        _refuse_emptiness(parts, found)
     return backup.Order(
         id=made,
         started_at=job.created_at,
         scope=tuple(asked) if asked else (EVERYTHING,),
-        databases=databases,
+        databases=found.databases,
+        unreached={} if asked else _unreached(parts, found),
         full=bool(job.params["full"]),
         full_after=parts.settings.backup_full_days * 86_400.0,
         scheduled=bool(job.params["scheduled"]),
@@ -136,7 +170,7 @@ def _rest(parts: Parts, control: Control) -> Callable[[], None]:
 
 def _result(manifest: Manifest) -> dict[str, Any]:
     told = catalogue.summary(manifest, None, None)
-    kept = ("databases", "documents", "changed", "attachments", "stored_bytes", "full", "parents")
+    kept = ("databases", "documents", "changed", "attachments", "lost", "stored_bytes", "full", "parents")
     return {
         "backup_id": manifest.id,
         **{name: told[name] for name in kept},

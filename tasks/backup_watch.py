@@ -11,13 +11,13 @@ from typing import Any
 
 from config.logs import get
 from tasks import catalogue
-from tasks.backup import EVERYTHING
 from tasks.jobs import Kind, Request, State
 from tasks.store import Filter
 from tasks.submit import BeingMade
 from tasks.wiring import Parts
 from worker.core.backup_due import Known, backup_due, drill_due, hours_stale
 from worker.core.errors import ReplicationError
+from worker.core.manifest import EVERYTHING
 from worker.couch.cluster import Cluster
 
 log = get(__name__)

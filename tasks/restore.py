@@ -27,9 +27,8 @@ from worker.ops.control import Control, Quiet
 from worker.ops.look import LOOK_TIMEOUT
 from worker.ops.parallel import each
 from worker.ops.restore.chain import Chain
-from worker.ops.restore.database import restore_new
+from worker.ops.restore.database import is_begun, restore_new
 from worker.ops.restore.everything import finished, restore_all
-from worker.ops.restore.result import Restored
 from worker.ops.restore.rollback import roll_back
 from worker.ops.restore.select import matching
 from worker.ops.setup import setup
@@ -65,18 +64,27 @@ def _new(
     entry = entry_of(manifest, str(job.database))
     into = str(job.params["as"] or entry.database)
     node = _node(parts, cluster, job)
-    _require_nowhere(cluster, into, node)
     chain = Chain.of(vault, entry)
     only = _only(job, chain, cluster, node, control)
-    restored = restore_new(vault, chain, Database(cluster[node], into), control, only=only)
+    target = Database(cluster[node], into)
+    # one that was begun has been given to the other nodes by now
+    silent = [] if is_begun(chain.newest, target, only) else _require_nowhere(cluster, into, node)
+    replicated = []
+
+    def finish() -> None:
+        replicated.append(_replicate(parts, cluster, into, control))
+
+    restored = restore_new(vault, chain, target, control, only=only, finish=finish)
     told = restored.as_json()
-    told["not_found"] = _not_found(job, restored)
-    told["replicated"] = _replicate(parts, cluster, into, control)
+    told["not_found"] = _not_found(job, target)
+    told["replicated"] = replicated == [True]
+    told["not_asked"] = silent
     return told
 
 
-def _require_nowhere(cluster: Cluster, into: str, node: str) -> None:
-    """A database that another node has would be mixed with the restored one by replication."""
+def _require_nowhere(cluster: Cluster, into: str, node: str) -> list[str]:
+    """A database that another node has would be mixed with the restored one by replication. Returns the nodes that
+    could not be asked."""
     others = [name for name in cluster.names if name != node]
     looks = each(others, lambda name: Database(cluster[name], into).info(tries=1, read_timeout=LOOK_TIMEOUT))
     there = [name for name, outcome in looks.items() if outcome.value is not None]
@@ -87,6 +95,7 @@ def _require_nowhere(cluster: Cluster, into: str, node: str) -> None:
             node=there[0],
             database=into,
         )
+    return [name for name, outcome in looks.items() if outcome.error is not None]
 
 
 def _replicate(parts: Parts, cluster: Cluster, database: str, control: Control) -> bool:
@@ -115,6 +124,7 @@ def _cluster(
         "databases": len(manifest.entries),
         "restored": [one.as_json() for one in restored],
         "refused": {"count": sum(one.refused.count for one in restored)},
+        "not_in_it": [failed.database for failed in manifest.failed],
         "verified": None,
     }
     if len(cluster.names) > 1:
@@ -217,10 +227,12 @@ def _only(job: Job, chain: Chain, cluster: Cluster, node: str, control: Control)
     return None if ids is None else frozenset(ids)
 
 
-def _not_found(job: Job, restored: Restored) -> int | None:
+def _not_found(job: Job, target: Database) -> int | None:
     """How many of the ids that were asked for the backup does not have."""
     ids = job.params["ids"]
-    return None if ids is None or job.params["selector"] is not None else max(0, len(set(ids)) - restored.documents)
+    if ids is None or job.params["selector"] is not None:
+        return None
+    return len(set(ids) - target.leaves_of(ids).keys())
 
 
 def _finished(parts: Parts, cluster: Cluster, job: Job, manifest: Manifest, result: dict[str, Any]) -> None:

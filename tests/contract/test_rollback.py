@@ -95,7 +95,8 @@ def test_the_old_state_wins_on_every_node_and_stays(site: Site, mesh: dict[str, 
     assert done.refused.count == 0, done.refused.listed
     for _ in range(2):  # and once more: nothing comes back from a peer
         sync(site.cluster, name, Unattended())
-    extra = {} if delete_newer else {"made-since": ({"new": True}, {})}
+    since = {"made-since": ({"new": True}, {}), "was-gone": ({"back": True}, {})}
+    extra = {} if delete_newer else since
     for node, database in mesh.items():
         assert state(database) == {**before, **extra}, node
     again = run(site, vault, mesh["c"], delete_newer=delete_newer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from worker.blobs.vault import Vault
@@ -45,10 +45,11 @@ class Catalogue:
         is unfinished will be removed."""
         return sorted(filter(_ID.match, self._vault.blobs.folders(BACKUPS)), reverse=True)
 
-    def find(self, backup: str) -> Manifest:
-        """By its id, or `latest`. Raises BackupUnknown, ObjectDamaged, WrongKey, and what the store raises."""
+    def find(self, backup: str, fit: Callable[[Manifest], bool] = lambda manifest: True) -> Manifest:
+        """By its id, or `latest`: the newest that can be read and is `fit`. Raises BackupUnknown, ObjectDamaged,
+        WrongKey, and what the store raises."""
         if backup == LATEST:
-            return self._latest()
+            return self._latest(fit)
         try:
             return self._manifest(backup)
         except ObjectMissing:
@@ -61,13 +62,14 @@ class Catalogue:
                 f"{self._vault.blobs.name} has no backup {backup}; the newest are: {', '.join(known[:5]) or 'none'}"
             ) from None
 
-    def _latest(self) -> Manifest:
+    def _latest(self, fit: Callable[[Manifest], bool]) -> Manifest:
         trouble: ReplicationError | None = None
         for found in self.all():
-            if isinstance(found, Manifest):
+            if isinstance(found, Unreadable):
+                trouble = trouble or found.why
+            elif fit(found):
                 return found
-            trouble = trouble or found.why
-        raise trouble or BackupUnknown(f"{self._vault.blobs.name} has no backup")
+        raise trouble or BackupUnknown(f"{self._vault.blobs.name} has no such backup")
 
     def all(self) -> Iterator[Manifest | Unreadable]:
         """The newest first."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from worker.core.errors import NotFound, ReplicationError, Unreachable
 from worker.core.names import is_own, nearest
@@ -15,12 +16,26 @@ from worker.ops.parallel import each
 NEVER = ("_replicator", "_global_changes")  # made by set-up, and by the server, of what else is there
 
 
-def databases(
-    cluster: Cluster, nodes: Sequence[str], globs: Sequence[str], exclude: Sequence[str], control: Control
-) -> dict[str, list[str]]:
-    """Database -> the nodes that have it, in the order of `nodes`, for all that match a glob.
+@dataclass(frozen=True)
+class Chosen:
+    """`databases` -> the nodes that have it, in their order. `silent`: nodes that could not be asked."""
 
-    Raises Unreachable where no node answers, and NotFound for a name without `*` or `?` that none has.
+    databases: dict[str, list[str]]
+    silent: list[str]
+
+
+def databases(
+    cluster: Cluster,
+    nodes: Sequence[str],
+    globs: Sequence[str],
+    exclude: Sequence[str],
+    control: Control,
+    *,
+    asked: bool = True,
+) -> Chosen:
+    """All that match a glob. `asked`: a person named them, so that each name and at least one glob has to fit.
+
+    Raises Unreachable where no node answers, and NotFound.
     """
     outcomes = each(nodes, lambda name: cluster[name].databases(read_timeout=LOOK_TIMEOUT), control)
     answered = {name: outcome.value for name, outcome in outcomes.items() if outcome.value is not None}
@@ -32,15 +47,22 @@ def databases(
         for name in names:
             if wanted(name, globs, exclude):
                 found.setdefault(name, []).append(node)
+    if asked:
+        _require(globs, found, {name for names in answered.values() for name in names if not _never(name)})
+    silent = [name for name in cluster.names if name not in answered]
+    return Chosen(dict(sorted(found.items())), silent)
+
+
+def _require(globs: Sequence[str], found: Collection[str], known: set[str]) -> None:
     missing = [glob for glob in globs if not set(glob) & set("*?[") and glob not in found and glob != "_users"]
     if missing:
         if _never(missing[0]):
             raise NotFound(f"{missing[0]} is never backed up: it is made anew by what uses it", database=missing[0])
-        known = {name for names in answered.values() for name in names if not _never(name)}
         hints = nearest(missing[0], known)
         close = f"; did you mean {', '.join(hints)}?" if hints else ""
         raise NotFound(f"no node that answers has a database {missing[0]!r}{close}", database=missing[0])
-    return dict(sorted(found.items()))
+    if not found:
+        raise NotFound(f"no node that answers has a database that matches {', '.join(globs)}")
 
 
 def wanted(name: str, globs: Sequence[str], exclude: Sequence[str]) -> bool:

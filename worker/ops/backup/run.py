@@ -19,6 +19,7 @@ from worker.core.errors import (
     ReplicationError,
     StoreRefused,
     StoreUnavailable,
+    Unreachable,
     WrongKey,
 )
 from worker.core.manifest import (
@@ -58,6 +59,7 @@ class Order:
     started_at: float
     scope: tuple[str, ...]
     databases: Mapping[str, Sequence[str]]
+    unreached: Mapping[str, str] = field(default_factory=dict)  # databases that should be in it, and why they are not
     full: bool = False
     full_after: float = 7 * 86_400.0  # seconds after which a chain ends, and a full one begins
     scheduled: bool = False
@@ -108,7 +110,7 @@ def run(
         attachments = AttachmentStore(vault, throttle)
         tools = Tools(vault, attachments, throttle, fetchers, carriers, control, rest, order.chunk_bytes)
         entries: list[Entry] = []
-        failed: dict[str, ReplicationError] = {}
+        failed: dict[str, ReplicationError] = {name: Unreachable(why) for name, why in order.unreached.items()}
 
         def one(database: str) -> Entry:
             return _one(cluster, order, database, earlier, tools, progress)

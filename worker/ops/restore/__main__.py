@@ -24,7 +24,7 @@ from worker.blobs.seal import Keys, seals
 from worker.blobs.store import Store, check_url
 from worker.blobs.vault import Vault
 from worker.core.errors import BackupUnknown, ReplicationError
-from worker.core.manifest import Manifest
+from worker.core.manifest import EVERYTHING
 from worker.core.times import rfc3339
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
@@ -186,7 +186,7 @@ def _check(asked: argparse.Namespace, vault: Vault) -> int:
 
 
 def _database(asked: argparse.Namespace, vault: Vault) -> int:
-    manifest = Catalogue(vault).find(asked.backup)
+    manifest = Catalogue(vault).find(asked.backup, lambda one: one.entry(asked.database) is not None)
     entry = manifest.entry(asked.database)
     if entry is None:
         names = ", ".join(one.database for one in manifest.entries[:20])
@@ -202,13 +202,16 @@ def _database(asked: argparse.Namespace, vault: Vault) -> int:
 
 
 def _all(asked: argparse.Namespace, vault: Vault) -> int:
-    manifest: Manifest = Catalogue(vault).find(asked.backup)
+    """`latest`: of everything, and whole. One that was named is taken as it is, and what it lacks is told."""
+    manifest = Catalogue(vault).find(asked.backup, lambda one: one.good and one.scope == (EVERYTHING,))
     cluster = _cluster(asked)
     with Terminal() as control:
         done = restore_all(cluster, vault, manifest, NODE, control)
     finished(cluster, NODE)
     refused = sum(one.refused.count for one in done)
-    told = {"backup": manifest.id, "databases": [one.as_json() for one in done], "refused": refused}
+    told: dict[str, Any] = {"backup": manifest.id, "databases": [one.as_json() for one in done], "refused": refused}
+    if manifest.failed:
+        told["not_in_it"] = {one.database: one.detail for one in manifest.failed}
     return _told(asked, told, refused=refused)
 
 

@@ -6,6 +6,7 @@ with by the same restore, and refused to any other.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Collection
 from typing import Any
@@ -71,13 +72,15 @@ def _make(chain: Chain, target: Database, only: Collection[str] | None, result: 
     return -1 if reached is None else reached
 
 
-def is_begun(newest: DatabaseManifest, target: Database) -> bool:
-    """Whether an earlier attempt at restoring all of this has left it unfinished."""
-    return begun(target, _about(newest, None))
+def is_begun(newest: DatabaseManifest, target: Database, only: Collection[str] | None = None) -> bool:
+    """Whether an earlier attempt at restoring just this has left it unfinished."""
+    return begun(target, _about(newest, only))
 
 
 def _about(newest: DatabaseManifest, only: Collection[str] | None) -> dict[str, Any]:
-    return {"backup": newest.backup, "database": newest.database, "only": sorted(only or ()) or None}
+    """By a hash of the ids: there may be so many that no document could hold them."""
+    ids = None if only is None else hashlib.sha256("\0".join(sorted(only)).encode("utf-8", "surrogatepass")).hexdigest()
+    return {"backup": newest.backup, "database": newest.database, "only": ids}
 
 
 def _prepare(target: Database, shape: Shape, result: Restored) -> None:
