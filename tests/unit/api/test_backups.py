@@ -231,6 +231,7 @@ def test_a_backup_is_told_with_all_that_is_known_of_it() -> None:
         "stored_bytes": 9_422,
         "raw_bytes": 18_000,
         "superseded": 0,
+        "lost": 0,
         "failed": [{"database": "drafts", "error": "unreachable", "detail": "b: connection refused"}],
         "verified": True,
         "hold": {"reason": "case 17", "at": "2026-11-23T14:59:55.000Z"},
@@ -346,6 +347,7 @@ def test_one_is_told_with_its_databases(world: World) -> None:
         "stored_bytes": 4_711,
         "raw_bytes": 9_000,
         "superseded": 0,
+        "lost": 0,
     }
 
 

@@ -349,7 +349,7 @@ def test_what_was_drilled_lately_is_not_drilled_again(cluster: Cluster) -> None:
     assert asked(world, Kind.CHECK) == []
 
 
-@pytest.mark.parametrize(("key", "drills"), [(IDENTITY, 1), (RECIPIENT, 0), ("", 1)])
+@pytest.mark.parametrize(("key", "drills"), [(IDENTITY, 1), (RECIPIENT, 0), ("", 1)], ids=["both", "to", "none"])
 def test_only_who_can_read_a_backup_can_restore_it(cluster: Cluster, key: str, drills: int) -> None:
     world = drilling(backup_key=key)
     seen(world, backup(OLD), backup(0))

@@ -29,7 +29,7 @@ def site() -> tuple[FakeCouch, Cluster]:
 
 
 def chosen(cluster: Cluster, *globs: str, exclude: tuple[str, ...] = ()) -> dict[str, list[str]]:
-    return databases(cluster, NODES, globs, exclude, Unattended())
+    return databases(cluster, NODES, globs, exclude, Unattended()).databases
 
 
 # which
@@ -115,10 +115,14 @@ def test_a_name_that_no_node_has_is_told_with_the_nearest(site: tuple[FakeCouch,
         chosen(cluster, "something-else")
 
 
-def test_a_glob_that_matches_nothing_is_no_mistake(site: tuple[FakeCouch, Cluster]) -> None:
+def test_globs_that_match_nothing_at_all_are_a_mistake_where_a_person_wrote_them(
+    site: tuple[FakeCouch, Cluster],
+) -> None:
     _, cluster = site
 
-    assert chosen(cluster, "invoices-*") == {}
+    with pytest.raises(NotFound, match=r"invoices-\*"):
+        chosen(cluster, "invoices-*")
+    assert databases(cluster, NODES, ["invoices-*", "gone"], [], Unattended(), asked=False).databases == {}
     assert chosen(cluster, "pdfs", "x?", "y[12]") == {"pdfs": ["b", "a"]}
 
 
@@ -127,7 +131,7 @@ def test_users_may_be_missing() -> None:
     couch, cluster = builders.fake_cluster("a", standin=True)
     couch["a"].create("pdfs")
 
-    assert databases(cluster, ["a"], ["*", "_users"], [], Unattended()) == {"pdfs": ["a"]}
+    assert databases(cluster, ["a"], ["*", "_users"], [], Unattended()).databases == {"pdfs": ["a"]}
 
 
 @pytest.mark.parametrize("name", ["_replicator", "_global_changes", OWN_DATABASE])
