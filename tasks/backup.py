@@ -104,8 +104,8 @@ def _refuse_emptiness(parts: Parts, found: choose.Chosen) -> None:
     backup_before, names = _before(parts)
     if names and not any(not name.startswith("_") for name in found.databases):
         raise NotFound(
-            f"no node has a database any more, and backup {backup_before} has {len(names)}: restore them (mode cluster); "
-            "until then only databases that somebody names are backed up"
+            f"no node has a database any more, and backup {backup_before} has {len(names)}: restore them (mode "
+            "cluster); until then only databases that somebody names are backed up"
         )
 
 
