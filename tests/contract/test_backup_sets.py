@@ -56,7 +56,7 @@ def thirty(site: Site) -> list[Database]:
 
 
 def chosen(site: Site, *globs: str, exclude: tuple[str, ...] = ()) -> list[str]:
-    return list(choose.databases(site.cluster, ["a"], globs, exclude, Unattended()))
+    return list(choose.databases(site.cluster, ["a"], globs, exclude, Unattended()).databases)
 
 
 def test_databases_are_chosen_by_globs(site: Site, thirty: list[Database]) -> None:
@@ -66,14 +66,18 @@ def test_databases_are_chosen_by_globs(site: Site, thirty: list[Database]) -> No
     assert chosen(site, f"{word}-0?", names[20]) == [*names[:10], names[20]]
     assert chosen(site, f"{word}-*", exclude=("*-1?", names[29])) == [*names[:10], *names[20:29]]
     assert chosen(site, f"{word}-[12]7") == [names[17], names[27]]
-    assert chosen(site, "no-such-*") == []
+    with pytest.raises(NotFound, match="has a database that matches no-such-\\*"):
+        chosen(site, "no-such-*")
     with pytest.raises(NotFound, match=f"did you mean .*{names[3]}"):
         chosen(site, f"{names[3]}x")
 
 
 def test_one_that_is_dropped_midway_does_not_harm_the_others(site: Site, thirty: list[Database]) -> None:
+    if site.kind == "stand-in":
+        pytest.skip("a stand-in never ends the answers under way of a database that is dropped")
     names = [database.name for database in thirty]
     doomed, blobs = thirty[13], FakeBlobs()
+    doomed.bulk([{"_id": f"more-{n}"} for n in range(5_000)])  # so that all is not read before anything is stored
     vault = Vault(blobs)
 
     def before(call: str, name: str) -> None:
@@ -81,7 +85,7 @@ def test_one_that_is_dropped_midway_does_not_harm_the_others(site: Site, thirty:
             doomed.drop()
 
     blobs.before = before
-    found = choose.databases(site.cluster, ["a"], [f"{names[0].removesuffix('-00')}-*"], (), Unattended())
+    found = choose.databases(site.cluster, ["a"], [f"{names[0].removesuffix('-00')}-*"], (), Unattended()).databases
     with pytest.raises(BackupIncomplete, match=f"1 of 30 databases could not be backed up: {doomed.name}"):
         backups.back_up(site, vault, *found, chunk_bytes=500)
     manifest = backups.newest(vault)
@@ -321,6 +325,7 @@ def test_two_who_make_one_at_the_same_moment_agree() -> None:
 def _agree_after(steps: int) -> bool:
     """False where the first had done all of its steps before."""
     couch, cluster = builders.fake_cluster("a", "b", "c")
+    another_process = builders.cluster(couch, map(builders.node, "abc"))
     found: list[str] = []
     heard, lock = itertools.count(), threading.Lock()
 
@@ -329,7 +334,7 @@ def _agree_after(steps: int) -> bool:
             if found or next(heard) < steps:
                 return
             found.append("")
-        found[0] = own_key(cluster, once("theirs"))
+        found[0] = own_key(another_process, once("theirs"))
 
     couch.on_request = meanwhile
     ours = own_key(cluster, once("ours"))
