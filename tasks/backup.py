@@ -71,7 +71,7 @@ def _back_up(parts: Parts, cluster: Cluster, job: Job, control: Control, made: s
         error.result = {"backup_id": made, **_afterwards(parts, cluster, made, control)}
         raise
     result = _result(manifest)
-    lost = f"; {result['lost']} attachments could not be read from the nodes" if result["lost"] else ""
+    lost = f"; {result['lost']} attachments or revisions could not be read from the nodes" if result["lost"] else ""
     parts.events.record(
         "backup.finished",
         at=time.time(),

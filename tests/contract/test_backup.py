@@ -7,6 +7,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -16,12 +17,16 @@ from tests import builders
 from tests.builders import Listener
 from tests.contract import backups
 from tests.contract.conftest import DEADLINE, Site
+from tests.fakes.couchdb import FakeCouch
 from worker.blobs.seal import OPEN, Keys, Seals, new_identity, seals
 from worker.core.errors import BackupIncomplete, DatabaseExists, HandedBack, WrongKey
+from worker.core.manifest import backup_id
 from worker.couch.database import Database
 from worker.couch.related import Part, Related
 from worker.couch.revisions import Revisions
 from worker.ops.backup.catalogue import Catalogue
+from worker.ops.backup.pace import Throttle
+from worker.ops.backup.run import Order, run
 from worker.ops.control import Unattended
 from worker.ops.own import put_local
 from worker.ops.restore.database import restore_new
@@ -311,6 +316,41 @@ def test_what_is_compacted_away_meanwhile_is_taken_as_it_is_now(scheduled: Site,
     manifest = backups.back_up(site, vault, source.name, meanwhile=_once(rewrite_and_compact))
     assert backups.entry_of(manifest, source.name).counts.superseded == 1
     assert backups.lost(backups.content(source), backups.content(restored(site, vault, source.name))) == []
+
+
+def test_a_leaf_that_the_node_lists_and_does_not_give_is_told() -> None:
+    """Its file is damaged; the rest must not be lost for it."""
+    site = Site("fake", [builders.node("a"), builders.node("b")], couch := FakeCouch("a", "b"))
+    source = Database(site.cluster["a"], site.name())
+    source.create()
+    source.bulk([{"_id": f"doc-{i}"} for i in range(9)])
+    bad = couch["a"].databases[source.name].documents["doc-3"]
+    (rev,) = bad.leaves()
+    bad.revisions[rev] = replace(bad.revisions[rev], body=None)
+    vault = backups.memory()
+    entry = backups.entry_of(backups.back_up(site, vault, source.name), source.name)
+    assert (entry.counts.changed, entry.counts.lost) == (8, 1)
+    record = backups.chain_of(vault, backups.newest(vault), source.name).newest
+    assert record.lost == (f"document doc-3, revision {rev}: the node lists it and does not give it",)
+    assert set(dict(restored(site, vault, source.name).leaves())) == {f"doc-{i}" for i in range(9)} - {"doc-3"}
+
+
+def test_who_stops_does_not_wait_for_what_is_on_its_way() -> None:
+    """An attachment that would take hours."""
+    site = Site("fake", [builders.node("a"), builders.node("b")], couch := FakeCouch("a", "b"))
+    source = Database(site.cluster["a"], site.name())
+    source.create()
+    source.put({"_id": "scan", "_attachments": {"a.pdf": builders.attachment(bytes(4_000_000))}})
+    throttle = Throttle(1_000)
+    order = Order(backup_id(backups.EPOCH, "1"), backups.EPOCH, (source.name,), {source.name: ["a"]})
+    began = time.monotonic()
+
+    def once_it_comes(_: Listener) -> Exception | None:
+        return HandedBack() if any("a.pdf" in request.path for request in couch.requests) else None
+
+    with pytest.raises(HandedBack):
+        run(site.cluster, order, backups.memory(), Listener(once_it_comes), throttle=throttle)
+    assert time.monotonic() - began < DEADLINE
 
 
 def test_one_that_was_broken_off_goes_on_from_its_last_chunk(site: Site) -> None:

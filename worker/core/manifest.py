@@ -96,7 +96,8 @@ class Counts(msgspec.Struct, frozen=True):
     """`documents` and `deleted` are of the whole database; the others count what this backup itself holds: `changed`
     documents with `leaves` revisions, `attachments` that these have (`attachment_bytes`), and the `stored_bytes` that
     were added to the store. `superseded`: documents whose revision of that moment the node had no more, so that a
-    newer one was taken. `lost`: attachments that the node could not give: their documents are saved without them."""
+    newer one was taken. `lost`: attachments and revisions that the node lists and could not give: the rest is saved
+    without them."""
 
     documents: int = 0
     deleted: int = 0
@@ -136,7 +137,7 @@ class DatabaseManifest(msgspec.Struct, frozen=True):
     references: tuple[Stored, ...]
     counts: Counts
     locals: str | None = None  # SHA-256 of its `_local` documents, None where there are none
-    lost: tuple[str, ...] = ()  # the first of the attachments that are missing, in words
+    lost: tuple[str, ...] = ()  # the first of what the node could not give, in words
     repeats: bool = False  # a document may be in it twice, the older state first: it was broken off, and went on
 
 

@@ -38,7 +38,7 @@ from worker.couch.database import Database
 from worker.couch.revisions import Found, Head, Page, Revisions
 from worker.ops.backup.attachments import AttachmentStore
 from worker.ops.backup.feed import Feed
-from worker.ops.backup.group import MOST_LOST, Group
+from worker.ops.backup.group import MOST_LOST, Group, not_given
 from worker.ops.backup.journal import Done, Journal
 from worker.ops.backup.objects import in_list
 from worker.ops.backup.pace import Batches, Throttle
@@ -83,11 +83,12 @@ class Saved:
 
 @dataclass(frozen=True)
 class _Batch:
-    """`rest`: rows that did not fit into one answer."""
+    """`rest`: rows that did not fit into one answer. `lost`: revisions that the node lists and does not give."""
 
     found: list[Found]
     size: int
     superseded: int
+    lost: list[str]
     rest: list[Row]
 
 
@@ -202,6 +203,7 @@ class DatabaseBackup:
                 for found in batch.found:
                     group.add(found)
                 group.superseded += batch.superseded
+                group.lost += batch.lost
                 group.seq = place.seq
             waiting.append(writer.submit(self._store, group, journal))
             for stored in waiting:
@@ -269,12 +271,14 @@ class DatabaseBackup:
 
     def _fetch(self, rows: list[Row]) -> _Batch:
         if not rows:
-            return _Batch([], 0, 0, [])
+            return _Batch([], 0, 0, [], [])
         found, size, rest = self._revisions.first_leaves(rows)
         superseded = [at for at, one in enumerate(found) if one.missing]
+        lost: list[str] = []
         for at in superseded:
             found[at] = self._as_it_is_now(found[at].id)
-        return _Batch(found, size, len(superseded), rest)
+            lost += not_given(found[at])
+        return _Batch(found, size, len(superseded), lost, rest)
 
     def _as_it_is_now(self, document: str) -> Found:
         """Of a document that was written to after the feed told of it, and compacted: what it was is gone. What it is

@@ -128,7 +128,9 @@ class Group:
             try:
                 return pending.settled()
             except NotFound:
-                revisions = [_one_line(revision) for revision in self.again(pending.id).revisions]
+                now = self.again(pending.id)
+                self.lost += not_given(now)
+                revisions = [_one_line(revision) for revision in now.revisions]
                 if {revision for revision, _ in pending.revisions} == set(revisions):
                     break
                 self.superseded += 1
@@ -170,6 +172,11 @@ def _references(vault: Vault, name: str, kept: Sequence[Stored]) -> tuple[Stored
     different = {stored.object: stored for stored in kept}
     data = b"\n".join(msgspec.json.encode(stored) for stored in different.values())
     return (vault.write_lines(f"{name}-attachments", data),)
+
+
+def not_given(found: Found) -> list[str]:
+    """Leaves that the node lists and has no content of, in words: its file is damaged."""
+    return [f"document {found.id}, revision {rev}: the node lists it and does not give it" for rev in found.missing]
 
 
 def _one_line(revision: msgspec.Raw) -> bytes:

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from worker.core.errors import Cancelled
+
 TARGET = 2 * 1024 * 1024  # bytes of one answer: larger ones are no faster, and are in memory several times
 MOST = 2_000  # documents
 FIRST = 200
@@ -33,23 +35,29 @@ class Batches:
 
 class Throttle:
     """Lets `bytes_per_second` through, counted over everybody who shares it; 0 is no limit. A bucket that holds one
-    second's worth: who waited may go on at once, and nobody saves up for a burst."""
+    second's worth: who waited may go on at once, and nobody saves up for a burst.
+
+    It is also what ends streams once their work is over: a gigabyte that nobody waits for would come in to its end.
+    """
 
     def __init__(
         self,
         bytes_per_second: float = 0,
         *,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self._rate = bytes_per_second
+        self._over = threading.Event()
         self._clock = clock
-        self._sleep = sleep
+        self._sleep = sleep or self._over.wait
         self._lock = threading.Lock()
         self._free_at = clock()
 
     def took(self, size: int) -> None:
-        """Waits until so many bytes more were within the limit. Called after they came: nobody knows before."""
+        """Waits until so many bytes more were within the limit. Called after they came: nobody knows before. Raises
+        Cancelled after `stop`."""
+        self._check()
         if self._rate <= 0 or size <= 0:
             return
         with self._lock:
@@ -58,3 +66,12 @@ class Throttle:
             wait = self._free_at - now
         if wait > 0:
             self._sleep(wait)
+            self._check()
+
+    def stop(self) -> None:
+        """Nobody waits here any more."""
+        self._over.set()
+
+    def _check(self) -> None:
+        if self._over.is_set():
+            raise Cancelled

@@ -107,6 +107,7 @@ def run(
         fetchers = _pool(stack, FETCHERS, "backup-fetch")
         carriers = _pool(stack, CARRIERS, "backup-attachment")
         throttle = throttle or Throttle()
+        stack.callback(throttle.stop)  # before the pools are waited for
         attachments = AttachmentStore(vault, throttle)
         tools = Tools(vault, attachments, throttle, fetchers, carriers, control, rest, order.chunk_bytes)
         entries: list[Entry] = []

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.core.errors import Cancelled
 from worker.ops.backup.pace import FIRST, GROWTH, MOST, TARGET, Batches, Throttle
 
 RATE = 1_000.0  # bytes a second
@@ -114,6 +115,26 @@ def test_the_rate_holds_over_all_who_share_it() -> None:
         list(pool.map(limited.took, [500] * 40))
 
     assert sorted(slept) == [pytest.approx(0.5 * place) for place in range(1, 41)]
+
+
+def test_nobody_waits_once_the_work_is_over() -> None:
+    limited = Throttle(RATE)
+    limited.took(500)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(limited.took, int(RATE) * 3_600)
+        limited.stop()
+        with pytest.raises(Cancelled):
+            waiting.result(timeout=10)
+    with pytest.raises(Cancelled):
+        limited.took(1)
+
+
+def test_without_a_limit_streams_end_with_their_work_too() -> None:
+    limited = Throttle()
+    limited.took(1)
+    limited.stop()
+    with pytest.raises(Cancelled):
+        limited.took(1)
 
 
 def test_nobody_saves_up_for_a_burst() -> None:
