@@ -15,7 +15,7 @@ from tasks.redis import StoreUnavailable
 from tasks.store import Filter
 from tasks.wiring import Parts
 from worker.blobs.vault import Vault
-from worker.core.backup_nodes import Candidate, best_first
+from worker.core.backup_nodes import Candidate, best_first, fallen_behind
 from worker.core.errors import BackupIncomplete, Cancelled, DrillFailed, NotFound, ObjectDamaged, ReplicationError
 from worker.core.health import NodeState
 from worker.core.manifest import EVERYTHING, Manifest, backup_id, folder
@@ -56,12 +56,12 @@ def _back_up(parts: Parts, cluster: Cluster, job: Job, control: Control, made: s
     vault = parts.vaults.main(cluster)
     plan, asked = parts.backup_plan, job.params["databases"]
     globs = asked or plan.include
-    nodes = candidates(parts, cluster)
+    nodes, behind = _candidates(parts, cluster)
     control.report("look")
     found = choose.databases(cluster, nodes, globs, () if asked else plan.exclude, control, asked=bool(asked))
     if not asked and not found.databases and not _before(parts)[1]:
         return {"backup_id": None, "databases": 0}  # a system that has just begun
-    order = _order(parts, job, made, found)
+    order = _order(parts, job, made, found, behind)
     throttle = Throttle(parts.settings.backup_max_mb_per_second * MEGABYTE)
     rest = _rest(parts, control) if order.scheduled else lambda: None
     try:
@@ -117,7 +117,7 @@ def _unreached(parts: Parts, found: choose.Chosen) -> dict[str, str]:
     return dict.fromkeys(sorted(_before(parts)[1] - found.databases.keys()), why)
 
 
-def _order(parts: Parts, job: Job, made: str, found: choose.Chosen) -> backup.Order:
+def _order(parts: Parts, job: Job, made: str, found: choose.Chosen, behind: frozenset[str]) -> backup.Order:
     asked = job.params["databases"]
     if not asked:
         _refuse_emptiness(parts, found)
@@ -127,6 +127,7 @@ def _order(parts: Parts, job: Job, made: str, found: choose.Chosen) -> backup.Or
         scope=tuple(asked) if asked else (EVERYTHING,),
         databases=found.databases,
         unreached={} if asked else _unreached(parts, found),
+        behind=behind,
         full=bool(job.params["full"]),
         full_after=parts.settings.backup_full_days * 86_400.0,
         scheduled=bool(job.params["scheduled"]),
@@ -139,6 +140,11 @@ def _afterwards(parts: Parts, cluster: Cluster, made: str, control: Control) -> 
 
 def candidates(parts: Parts, cluster: Cluster) -> list[str]:
     """The nodes that may be read from, the best first; in configured order where nothing is known yet."""
+    return _candidates(parts, cluster)[0]
+
+
+def _candidates(parts: Parts, cluster: Cluster) -> tuple[list[str], frozenset[str]]:
+    """And which of them only where no other can be."""
     sweep = parts.seen.sweep() or {"nodes": []}
     nodes = {node["name"]: node for node in sweep["nodes"]}
     standings = parts.seen.standings()
@@ -154,8 +160,9 @@ def candidates(parts: Parts, cluster: Cluster) -> list[str]:
         )
 
     found = [candidate(place, name) for place, name in enumerate(cluster.names)]
+    most = parts.settings.ready_max_lag
     # with none that is fit, one that is not is still worth asking: it may just have come back
-    return best_first(found, parts.settings.ready_max_lag) or cluster.names
+    return best_first(found, most) or cluster.names, fallen_behind(found, most)
 
 
 def _rest(parts: Parts, control: Control) -> Callable[[], None]:

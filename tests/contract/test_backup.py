@@ -191,6 +191,19 @@ def test_another_node_a_database_made_anew_and_another_key_begin_a_full_one(site
         Catalogue(stranger).find(backups.newest(sealed).id)
 
 
+@pytest.mark.parametrize(("behind", "read_on"), [(frozenset(), "a"), (frozenset({"a"}), "b")])
+def test_the_node_of_the_backup_before_goes_first_unless_it_has_fallen_behind(
+    site: Site, filled: Database, behind: frozenset[str], read_on: str
+) -> None:
+    vault = backups.memory()
+    backups.back_up(site, vault, filled.name)
+    Database(site.cluster["b"], filled.name).create()
+    later = backups.EPOCH + DAY
+    order = Order(backup_id(later, "1"), later, (filled.name,), {filled.name: ["b", "a"]}, behind=behind)
+    entry = backups.entry_of(run(site.cluster, order, vault, Unattended()), filled.name)
+    assert (entry.node, entry.full) == (read_on, bool(behind))
+
+
 def test_a_database_made_anew_begins_a_full_one(scheduled: Site) -> None:
     site = scheduled
     source = Database(site.cluster["a"], site.name())

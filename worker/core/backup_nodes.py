@@ -37,3 +37,11 @@ def best_first(candidates: Iterable[Candidate], max_lag: int) -> list[str]:
         return _RANK[one.state], behind, one.busy or 0, one.place
 
     return [one.name for one in sorted((one for one in candidates if one.state in _RANK), key=key)]
+
+
+def fallen_behind(candidates: Iterable[Candidate], max_lag: int) -> frozenset[str]:
+    """Those that are not worth going on from, although the backup before was read there, while there is a better one:
+    what they have is not what the others have."""
+    return frozenset(
+        one.name for one in candidates if one.state is NodeState.SUSPECT or (one.lag is not None and one.lag > max_lag)
+    )

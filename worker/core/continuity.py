@@ -3,6 +3,8 @@
 A sequence means something only to the database that gave it: the same server, the same database and not one made anew
 under its name, and nothing purged in between, because a purge leaves no row in the changes feed: an incremental backup
 would bring back what was to be forgotten. https://docs.couchdb.org/en/stable/api/database/misc.html#db-purge
+
+Servers before 3.3 give no time of making ("0"): one made anew shows there only by its lower sequence.
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ def why_full(earlier: Source, now: Source) -> str | None:
         return f"{now.node} is another server than at the backup before (its uuid has changed)"
     if earlier.instance_start_time != now.instance_start_time:
         return "the database was made anew since the backup before (its instance_start_time has changed)"
+    reached, at = _number(earlier.seq), _number(now.update_seq)
+    if reached is not None and at is not None and at < reached:
+        return f"update_seq ({at}) is lower than at the backup before ({reached}): the database is an older copy"
     was, is_now = _number(earlier.purge_seq), _number(now.purge_seq)
     if was is not None and is_now is not None and was != is_now:
         return (
@@ -28,7 +33,7 @@ def why_full(earlier: Source, now: Source) -> str | None:
     return None
 
 
-def _number(purge_seq: str | None) -> int | None:
+def _number(sequence: str | None) -> int | None:
     """What stands before the dash; older servers give a plain number."""
-    head = (purge_seq or "").partition("-")[0]
+    head = (sequence or "").partition("-")[0]
     return int(head) if head.isdigit() else None

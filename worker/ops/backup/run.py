@@ -60,6 +60,7 @@ class Order:
     scope: tuple[str, ...]
     databases: Mapping[str, Sequence[str]]
     unreached: Mapping[str, str] = field(default_factory=dict)  # databases that should be in it, and why they are not
+    behind: frozenset[str] = frozenset()  # nodes that are read only where no other can be
     full: bool = False
     full_after: float = 7 * 86_400.0  # seconds after which a chain ends, and a full one begins
     scheduled: bool = False
@@ -201,7 +202,7 @@ def _one(cluster: Cluster, order: Order, database: str, earlier: _Earlier, tools
         return done
     going_on, why = earlier.of(database, tools.vault.seals.key)
     trouble: ReplicationError | None = None
-    for node in _preferred(order.databases[database], going_on):
+    for node in _preferred(order, database, going_on):
         work = DatabaseBackup(Database(cluster[node], database), order.id, going_on, tools, progress.told)
         try:
             saved = work.run(full=order.full, why=why)
@@ -214,10 +215,10 @@ def _one(cluster: Cluster, order: Order, database: str, earlier: _Earlier, tools
     raise trouble or NotFound(f"no node that answers has a database {database}", database=database)
 
 
-def _preferred(nodes: Sequence[str], going_on: Earlier | None) -> list[str]:
-    """The node of the backup before goes first, where it may: sequences of another would be worth nothing."""
+def _preferred(order: Order, database: str, going_on: Earlier | None) -> list[str]:
+    """The node of the backup before goes first, unless it has fallen behind: sequences of another are worth nothing."""
     before = going_on.manifest.source.node if going_on else None
-    return sorted(nodes, key=lambda node: node != before)
+    return sorted(order.databases[database], key=lambda node: node != before or node in order.behind)
 
 
 def _done_before(vault: Vault, backup: str, database: str) -> Entry | None:

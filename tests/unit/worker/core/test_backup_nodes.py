@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.core.backup_nodes import Candidate, best_first
+from worker.core.backup_nodes import Candidate, best_first, fallen_behind
 from worker.core.health import NodeState
 
 MOST = 100
@@ -73,3 +73,14 @@ def test_the_order_in_which_they_are_given_is_nothing(found: list[Candidate]) ->
 
     assert all(answer == answers[0] for answer in answers)
     assert sorted(answers[0]) == sorted(one.name for one in found if one.state in READABLE)
+
+
+def test_what_has_fallen_behind_is_not_gone_on_from() -> None:
+    found = [
+        Candidate("well", 0, NodeState.HEALTHY, lag=0),
+        Candidate("unknown", 1, NodeState.HEALTHY),
+        Candidate("at-most", 2, NodeState.MAINTENANCE, lag=10),
+        Candidate("behind", 3, NodeState.HEALTHY, lag=11),
+        Candidate("suspect", 4, NodeState.SUSPECT, lag=0),
+    ]
+    assert fallen_behind(found, 10) == {"behind", "suspect"}

@@ -39,6 +39,7 @@ def test_the_same_database_a_day_later_is_gone_on_from() -> None:
         ({"uuid": "uuid-c"}, "a is another server than at the backup before"),
         ({"uuid": None}, "a is another server than at the backup before"),
         ({"instance_start_time": "1700009999"}, "the database was made anew"),
+        ({"update_seq": "16-y"}, r"update_seq (16) is lower than at the backup before (17)"),
         ({"purge_seq": "1-z"}, "documents were purged since"),
         ({"purge_seq": "10-a"}, "documents were purged since"),
     ],
@@ -63,6 +64,11 @@ def test_another_name_without_a_uuid_may_be_another_server() -> None:
 def test_servers_without_uuids_are_gone_on_from_under_the_same_name() -> None:
     old = {"uuid": None, "purge_seq": None, "instance_start_time": None}
     assert why(before=old, **old) is None
+
+
+@pytest.mark.parametrize("seq", ["17-x", "9", "", "strange"])
+def test_a_sequence_that_has_not_gone_back_is_no_reason(seq: str) -> None:
+    assert why(before={"seq": seq}) is None
 
 
 @pytest.mark.parametrize(
