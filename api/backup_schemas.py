@@ -107,6 +107,12 @@ class BackupRequest(In):
         default_factory=list, description="Names or globs; left out: all that BACKUP_INCLUDE and BACKUP_EXCLUDE say."
     )
     full: bool = Field(False, description="Not only what changed since the backup before.")
+    legal_hold: str | None = Field(
+        None,
+        min_length=1,
+        max_length=500,
+        description="Why retention must never remove it; left out: it may. `/hold` takes it off.",
+    )
     wait: Wait = False
 
 
@@ -237,10 +243,10 @@ class BackupSummary(Out):
     superseded: int | None = Field(
         None, description="Documents that were written to and compacted before they were read: a newer state was taken."
     )
-    lost: int | None = Field(None, description="Attachments that a node could not give: saved without them.")
+    lost: int | None = Field(None, description="Attachments and revisions that a node listed and could not give.")
     failed: list[FailedBody] | None = None
     verified: bool | None = Field(None, description="Whether a drill found it right; null: there was none.")
-    hold: HoldBody | None = None
+    legal_hold: HoldBody | None = None
     drill: DrillBody | None = None
 
     @classmethod

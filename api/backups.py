@@ -30,11 +30,11 @@ from api.submitting import JOB_ANSWERS, JOB_HEADERS, submit
 from tasks.backup_watch import drill_request
 from tasks.jobs import Kind, Request
 from worker.core import cron
-from worker.core.manifest import EVERYTHING
+from worker.core.errors import NotSealed
+from worker.core.manifest import EVERYTHING, LATEST
 from worker.core.names import nearest
 
 blueprint = Blueprint("backups", __name__, url_prefix="/api/backups")
-LATEST = "latest"
 _PATH = {
     "backup_id": "The backup's id, or `latest`: the newest that can be read; of a restore the newest that has the "
     "database, and in mode `cluster` the newest good one of everything."
@@ -50,7 +50,12 @@ def make() -> Response:
     asked = reading.optional_body(BackupRequest)
     _require_on()
     everything = asked.databases in ([], [EVERYTHING])
-    params = {"databases": None if everything else asked.databases, "full": asked.full, "scheduled": False}
+    params = {
+        "databases": None if everything else asked.databases,
+        "full": asked.full,
+        "legal_hold": asked.legal_hold,
+        "scheduled": False,
+    }
     return submit(Request(Kind.BACKUP, None, params), asked.wait)
 
 
@@ -112,7 +117,10 @@ def one(backup_id: str) -> Response:
 )  # fmt: skip
 def restore(backup_id: str) -> Response:
     asked = reading.body(RestoreRequest)
-    found = _find(backup_id, fit=_fit_for(asked))
+    fit = _fit_for(asked)
+    found = _find(backup_id, fit)
+    if backup_id == LATEST:
+        _refuse_unsealed(found, fit)
     _require_node(asked.node)
     if asked.database is not None and not _has(found["id"], asked.database):
         _refuse_database(found["id"], asked.database)
@@ -182,6 +190,15 @@ def _find(backup_id: str, fit: Callable[[dict[str, Any]], bool] = lambda one: Tr
         hint = f"the newest are {', '.join(known)}" if known else "none has been seen in the store"
         raise Problem("unknown-backup", f"there is no backup {backup_id!r}: {hint}", nearest=known)
     return found
+
+
+def _refuse_unsealed(newest: dict[str, Any], fit: Callable[[dict[str, Any]], bool]) -> None:
+    """As worker.ops.backup.catalogue does."""
+    if newest["sealed"] or context().backup_plan.keys is None:
+        return
+    for one in context().backups.all():
+        if one["readable"] and one["sealed"] and fit(one):
+            raise Problem("backup-not-sealed", NotSealed.newest(newest["id"], one["id"]).detail)
 
 
 def _has(backup_id: str, database: str) -> bool:

@@ -35,6 +35,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "unknown-database": (404, "There is no such database"),
     "unknown-node": (404, "There is no such node"),
     "unknown-backup": (404, "There is no such backup"),
+    "backup-not-sealed": (409, "The newest backup is not sealed"),
     "method-not-allowed": (405, "This address does not take this method"),
     "being-made": (409, "An equal request is just being taken"),
     "job-ended": (409, "The job is over"),

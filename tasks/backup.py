@@ -62,6 +62,8 @@ def _back_up(parts: Parts, cluster: Cluster, job: Job, control: Control, made: s
     if not asked and not found.databases and not _before(parts)[1]:
         return {"backup_id": None, "databases": 0}  # a system that has just begun
     order = _order(parts, job, made, found, behind)
+    if reason := job.params["legal_hold"]:
+        notes.put_hold(vault, made, notes.Hold(True, reason, job.created_at))
     throttle = Throttle(parts.settings.backup_max_mb_per_second * MEGABYTE)
     rest = _rest(parts, control) if order.scheduled else lambda: None
     try:

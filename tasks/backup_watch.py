@@ -21,7 +21,7 @@ from worker.core.manifest import EVERYTHING
 from worker.couch.cluster import Cluster
 
 log = get(__name__)
-SCHEDULED = {"databases": None, "full": False, "scheduled": True}
+SCHEDULED = {"databases": None, "full": False, "legal_hold": None, "scheduled": True}
 
 
 def run_watch(parts: Parts, cluster: Cluster) -> None:

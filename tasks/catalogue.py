@@ -53,7 +53,7 @@ def summary(manifest: Manifest, hold: notes.Hold | None, drill: notes.Drill | No
         "databases": len(manifest.entries),
         "failed": [msgspec.to_builtins(one) for one in manifest.failed],
         **{name: getattr(counts, name) for name in Counts.__struct_fields__},
-        "hold": msgspec.to_builtins(hold) if hold is not None and hold.on else None,
+        "legal_hold": msgspec.to_builtins(hold) if hold is not None and hold.on else None,
         "drill": msgspec.to_builtins(drill) if drill else None,
     }
 

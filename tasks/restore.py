@@ -125,11 +125,14 @@ def _cluster(
         "restored": [one.as_json() for one in restored],
         "refused": {"count": sum(one.refused.count for one in restored)},
         "not_in_it": [failed.database for failed in manifest.failed],
+        "not_replicated": [],
         "verified": None,
     }
     if len(cluster.names) > 1:
-        names = [entry.database for entry in manifest.entries if not entry.database.startswith("_")]
-        told["verified"] = _carry_and_verify(parts, cluster, names, control)
+        names = [entry.database for entry in manifest.entries]
+        carried = [name for name in names if not name.startswith("_") and parts.rules.selected(name)]
+        told["not_replicated"] = sorted(set(names) - set(carried))
+        told["verified"] = _carry_and_verify(parts, cluster, carried, control)
     finished(cluster, node)
     return told
 
@@ -143,8 +146,6 @@ def _carry_and_verify(parts: Parts, cluster: Cluster, names: Sequence[str], cont
     for done, name in enumerate(names):
         control.check()
         control.report("sync and verify", done, len(names), "databases")
-        if not parts.rules.selected(name):
-            continue
         route = route_for(parts, cluster, name)
         sync(cluster, name, Quiet(control), route=route, away=away(parts, cluster))
         compared = verify(cluster, name, Quiet(control), route=route, settled=settled_of(parts, cluster, name))

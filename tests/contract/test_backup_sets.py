@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from tests import builders
 from tests.contract import backups
@@ -17,14 +18,24 @@ from tests.fakes.couchdb import FakeCouch
 from tests.fakes.request import Request
 from worker.blobs.seal import Keys, Seals, new_identity, seals
 from worker.blobs.vault import Vault
-from worker.core.errors import BackupIncomplete, NotEnoughNodes, NotFound, StoreFull, StoreUnavailable, WrongKey
-from worker.core.manifest import database_folder
+from worker.core.errors import (
+    BackupIncomplete,
+    NotEnoughNodes,
+    NotFound,
+    NotSealed,
+    ObjectDamaged,
+    StoreFull,
+    StoreUnavailable,
+    WrongKey,
+)
+from worker.core.manifest import LATEST, database_folder
 from worker.core.names import OWN_DATABASE
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
 from worker.ops.backup import choose, notes
 from worker.ops.backup.catalogue import Catalogue
 from worker.ops.backup.check import check
+from worker.ops.backup.objects import manifest_name
 from worker.ops.backup.own_key import ID, own_key
 from worker.ops.control import Unattended
 from worker.ops.own import put_local
@@ -249,6 +260,33 @@ def broken_off(site: Site, blobs: FakeBlobs, vault: Vault, database: Database) -
 
 
 CHUNKS_AND_JOURNAL = ("attached", "design", "attachments", "journal")
+
+
+def test_who_can_write_to_the_store_cannot_say_what_is_the_latest(site: Site, filled: Database) -> None:
+    blobs, key = FakeBlobs(), seals(Keys.parse(new_identity()))
+    before = backups.back_up(site, Vault(blobs), filled.name)
+    ours = Catalogue(Vault(blobs, key))
+    assert ours.find(LATEST).id == before.id  # the key is new: there is none that is sealed
+    sealed = backups.back_up(site, Vault(blobs, key), filled.name, at=1)
+    assert ours.find(LATEST).id == sealed.id
+    forged = backups.back_up(site, Vault(blobs), filled.name, at=2)
+    with pytest.raises(NotSealed, match=f"{forged.id}, is not sealed .* {sealed.id} before it is"):
+        ours.find(LATEST)
+    assert ours.find(forged.id).id == forged.id  # somebody who names it may trust it
+    next_one = backups.back_up(site, Vault(blobs, key), filled.name, at=3)
+    assert "BACKUP_KEY has changed" in str(backups.entry_of(next_one, filled.name).why)
+
+
+def test_one_that_says_it_is_sealed_and_is_not_is_no_backup(site: Site, filled: Database) -> None:
+    """It would be gone on from."""
+    blobs, key = FakeBlobs(), seals(Keys.parse(new_identity()))
+    sealed = backups.back_up(site, Vault(blobs, key), filled.name)
+    forged = backups.back_up(site, Vault(blobs), filled.name, at=1)
+    Vault(blobs).write_record(manifest_name(forged.id), replace(forged, key=sealed.key))
+    with pytest.raises(ObjectDamaged, match=f"{forged.id}/manifest.json.zst says that its backup is sealed"):
+        Catalogue(Vault(blobs, key)).find(forged.id)
+    entry = backups.entry_of(backups.back_up(site, Vault(blobs, key), filled.name, at=2), filled.name)
+    assert entry.chain == (sealed.id,)
 
 
 # --- the system's own key

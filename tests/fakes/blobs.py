@@ -33,9 +33,9 @@ class FakeBlobs:
         if self.now is not None:
             self._put_at[name] = self.now
 
-    def get(self, name: str) -> bytes:
+    def get(self, name: str, *, most: int | None = None) -> bytes:
         self._step("get", name)
-        return self._inner.get(name)
+        return self._inner.get(name, most=most)
 
     def slices(self, name: str) -> Iterator[bytes]:
         self._step("slices", name)

@@ -201,11 +201,11 @@ def test_a_flipped_byte_and_a_missing_object_are_named(
 def test_a_held_backup_is_kept_and_pruning_says_why(backups: Backups, pdfs: str) -> None:
     made = backups.done("", databases=[pdfs])
     assert backups.done(f"/{made['backup_id']}/hold", on=True, reason="case 17")["on"] is True
-    assert backups.one(made["backup_id"])["hold"]["reason"] == "case 17"
+    assert backups.one(made["backup_id"])["legal_hold"]["reason"] == "case 17"
     told = backups.done("/prune", dry_run=True)
     assert "legal hold" in told["kept"][made["backup_id"]]
     backups.done(f"/{made['backup_id']}/hold", on=False)
-    assert backups.one(made["backup_id"])["hold"] is None
+    assert backups.one(made["backup_id"])["legal_hold"] is None
 
 
 @pytest.mark.parametrize(

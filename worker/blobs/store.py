@@ -31,6 +31,14 @@ _CONTAINER_AT_ACCOUNT = ("abfs", "abfss")  # Azure writes abfss://container@acco
 _STAGED = re.compile(r"#\d+$")
 
 
+class Oversize(Exception):
+    """An object is larger than it can be; `size` in bytes. Never leaves worker.blobs."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
 @dataclass(frozen=True)
 class Listed:
     name: str
@@ -82,9 +90,14 @@ class Store:
             else:
                 obstore.put(self._store, name, data, use_multipart=False)
 
-    def get(self, name: str) -> bytes:
+    def get(self, name: str, *, most: int | None = None) -> bytes:
+        """Raises Oversize, before it is read, where it has more than `most` bytes."""
         with self._telling(name):
-            return obstore.get(self._store, name).bytes().to_bytes()
+            found = obstore.get(self._store, name)
+            size = int(found.meta["size"])
+            if most is None or size <= most:
+                return found.bytes().to_bytes()
+        raise Oversize(size)
 
     def slices(self, name: str) -> Iterator[bytes]:
         """The object from its beginning to its end, a SLICE at a time."""
@@ -171,7 +184,7 @@ class Blobs(Protocol):
     name: str
 
     def put(self, name: str, data: bytes | Path) -> None: ...
-    def get(self, name: str) -> bytes: ...
+    def get(self, name: str, *, most: int | None = None) -> bytes: ...
     def slices(self, name: str) -> Iterator[bytes]: ...
     def size(self, name: str) -> int | None: ...
     def listed(self, prefix: str) -> Iterator[Listed]: ...

@@ -13,13 +13,14 @@ import msgspec
 import zstandard
 
 from worker.blobs.seal import OPEN, SUFFIX, NoSeal, Seal, Seals
-from worker.blobs.store import Blobs
+from worker.blobs.store import Blobs, Oversize
 from worker.core.errors import ObjectDamaged, ObjectMissing, StoreFull
 from worker.core.manifest import Stored
 
 LEVEL = 3  # of zstd: the default; beyond it the time grows faster than the gain
 PIECE = 1024 * 1024  # bytes read at once
-MOST_RECORD = 1024 * 1024 * 1024  # bytes a record may unpack to
+MOST = 1024 * 1024 * 1024  # bytes that a chunk or a record may unpack to
+MOST_RECORD = 256 * 1024 * 1024  # bytes of one as it lies in the store, where no other tells how many it has
 
 Record = TypeVar("Record")
 
@@ -59,8 +60,12 @@ class Vault:
     def find_record(self, name: str, kind: type[Record]) -> Record:
         """The record of this name, whatever its checksum is: for those that no other vouches for. Sealed or not: it
         may be from before BACKUP_KEY was set."""
+        return self.named_record(name, kind)[1]
+
+    def named_record(self, name: str, kind: type[Record]) -> tuple[str, Record]:
+        """The same, and what it is called, which tells whether it is sealed."""
         found, data = self._found(name)
-        return self._decoded(found, data, kind)
+        return found, self._decoded(found, data, kind)
 
     def stat_record(self, name: str) -> Stored:
         """What another record needs to vouch for this one."""
@@ -68,7 +73,7 @@ class Vault:
 
     def stat(self, name: str) -> Stored:
         """The same, by the object's whole name."""
-        return _stored(name, self.blobs.get(name))
+        return _stored(name, self._bounded(name))
 
     def record_names(self, name: str) -> list[str]:
         """As it may be called, the likelier first."""
@@ -77,12 +82,19 @@ class Vault:
     def _found(self, name: str) -> tuple[str, bytes]:
         likely, other = self.record_names(name)
         try:
-            return likely, self.blobs.get(likely)
+            return likely, self._bounded(likely)
         except ObjectMissing as missing:
             try:
-                return other, self.blobs.get(other)
+                return other, self._bounded(other)
             except ObjectMissing:
                 raise missing from None
+
+    def _bounded(self, name: str) -> bytes:
+        """Something else in its place must not be taken into memory, whatever its size is."""
+        try:
+            return self.blobs.get(name, most=MOST_RECORD)
+        except Oversize as found:
+            raise ObjectDamaged(f"{name} has {found.size} bytes, which no record of a backup has") from None
 
     def record_name(self, name: str) -> str:
         return f"{name}.zst{self.seals.records.suffix}"
@@ -161,7 +173,10 @@ class Vault:
         return _seal_of(seal, name).open(data, name)
 
     def _checked(self, stored: Stored) -> bytes:
-        data = self.blobs.get(stored.object)
+        try:
+            data = self.blobs.get(stored.object, most=stored.size)
+        except Oversize as found:
+            raise _wrong_size(stored, found.size) from None
         _require(stored, hashlib.sha256(data).hexdigest(), len(data))
         return data
 
@@ -184,9 +199,13 @@ def _stored(name: str, data: bytes) -> Stored:
 
 def _require(stored: Stored, digest: str, size: int) -> None:
     if size != stored.size:
-        raise ObjectDamaged(f"{stored.object} has {size} bytes and should have {stored.size}")
+        raise _wrong_size(stored, size)
     if digest != stored.sha256:
         raise ObjectDamaged(f"{stored.object} is damaged: its SHA-256 is {digest[:12]}..., not {stored.sha256[:12]}...")
+
+
+def _wrong_size(stored: Stored, size: int) -> ObjectDamaged:
+    return ObjectDamaged(f"{stored.object} has {size} bytes and should have {stored.size}")
 
 
 def _packed(data: bytes) -> bytes:
@@ -196,10 +215,10 @@ def _packed(data: bytes) -> bytes:
 
 def _unpacked(name: str, data: bytes) -> bytes:
     try:
-        if zstandard.frame_content_size(data) > MOST_RECORD:  # such a size is believed, and that much memory taken
+        if zstandard.frame_content_size(data) > MOST:  # such a size is believed, and that much memory taken
             raise ObjectDamaged(f"{name} cannot be unpacked: it claims to be larger than any object of a backup")
         unpacker = zstandard.ZstdDecompressor()
-        return unpacker.decompress(data, max_output_size=MOST_RECORD, allow_extra_data=False)
+        return unpacker.decompress(data, max_output_size=MOST, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise ObjectDamaged(f"{name} cannot be unpacked: {error}") from None
 

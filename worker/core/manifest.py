@@ -29,6 +29,7 @@ MANIFEST = "manifest.json"
 RECORD = "record"
 BACKUPS = "backups"
 ATTACHMENTS = "attachments"
+LATEST = "latest"  # instead of an id: the newest
 EVERYTHING = "*"  # the scope of a backup of all that the settings name
 
 

@@ -56,12 +56,15 @@ def backup(
     scope: Sequence[str] = ("*",),
     hold: Hold | None = None,
     drill: Drill | None = None,
+    sealed: bool = False,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Its summary and its databases. `ago`: seconds since it began; it took a minute and a half."""
     entries = tuple(entry(name) for name in databases)
     missing = tuple(Failed(name, "unreachable", "b: connection refused") for name in failed)
     began = NOW - ago
-    made = Manifest(1, identity(number), began, began + 90, tuple(scope), True, None, entries, missing)
+    made = Manifest(
+        1, identity(number), began, began + 90, tuple(scope), True, "age1" if sealed else None, entries, missing
+    )
     return catalogue.summary(made, hold, drill), [catalogue.entry(one) for one in entries]
 
 

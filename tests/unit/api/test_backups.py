@@ -9,6 +9,7 @@ import pytest
 from tasks.jobs import Kind, Request
 from tests.unit.api.backing import NOW, backing, backup, identity, read, unreadable, without_redis
 from tests.unit.api.world import World
+from worker.blobs.seal import new_identity
 from worker.ops.backup.notes import Drill, Hold
 
 BACKUPS = "/api/backups"
@@ -64,10 +65,12 @@ def asked(world: World, path: str, **body: Any) -> dict[str, Any]:
             {"databases": ["_users", "notes-*", "pdfs"], "full": False},
         ),
         ({"full": True}, {"databases": None, "full": True}),
+        ({"legal_hold": "case 17"}, {"databases": None, "full": False, "legal_hold": "case 17"}),
     ],
 )
 def test_a_backup_is_queued(world: World, body: dict[str, Any], wanted: dict[str, Any]) -> None:
-    assert asked(world, "", **body) == {"kind": "backup", "database": None, **wanted, "scheduled": False}
+    rest = {"kind": "backup", "database": None, "legal_hold": None, "scheduled": False}
+    assert asked(world, "", **body) == {**rest, **wanted}
 
 
 @pytest.mark.parametrize(
@@ -234,7 +237,7 @@ def test_a_backup_is_told_with_all_that_is_known_of_it() -> None:
         "lost": 0,
         "failed": [{"database": "drafts", "error": "unreachable", "detail": "b: connection refused"}],
         "verified": True,
-        "hold": {"reason": "case 17", "at": "2026-11-23T14:59:55.000Z"},
+        "legal_hold": {"reason": "case 17", "at": "2026-11-23T14:59:55.000Z"},
         "drill": {
             "ok": True,
             "at": "2026-11-23T14:59:00.000Z",
@@ -368,6 +371,22 @@ def test_latest_is_the_newest_that_can_be_read(world: World) -> None:
 
     assert call(world, "GET", "/latest").get_json()["id"] == identity(23)
     assert asked(world, "/latest/verify")["backup"] == identity(23)
+
+
+def test_a_restore_takes_no_unsealed_backup_for_the_latest() -> None:
+    """Whoever can write to the store could say which one that is."""
+    world = backing(backup_key=new_identity())
+    read(world, backup(22, "notes"), backup(23, "notes", "pdfs", sealed=True), backup(24, "pdfs"))
+
+    problem = post(world, "/latest/restore", database="pdfs").get_json()
+    assert (problem["status"], problem["type"].rpartition(":")[2]) == (409, "backup-not-sealed")
+    assert identity(24) in problem["detail"]
+    assert identity(23) in problem["detail"]
+    assert asked(world, f"/{identity(24)}/restore", database="pdfs")["backup"] == identity(24)
+    assert asked(world, "/latest/restore", database="notes")["backup"] == identity(23)
+
+    read(world, backup(22, "notes"), backup(24, "pdfs"))
+    assert asked(world, "/latest/restore", database="pdfs")["backup"] == identity(24)  # the key is new
 
 
 def test_one_that_cannot_be_read_can_be_looked_at(world: World) -> None:

@@ -23,7 +23,7 @@ from worker.ops.control import Control, Unattended
 
 DAY = 86_400.0
 HOUR = 3_600.0
-BACKUP = {"databases": None, "full": False, "scheduled": False}
+BACKUP = {"databases": None, "full": False, "legal_hold": None, "scheduled": False}
 
 
 class FakeVaults(Vaults):

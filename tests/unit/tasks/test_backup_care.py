@@ -238,13 +238,23 @@ def test_a_hold_keeps_a_backup_until_it_is_taken_off(cluster: Cluster) -> None:
     old = back_up(world, cluster, ago=DAY, full=True)["backup_id"]
 
     assert hold(world, cluster, old, True, "case 17") == {"backup": old, "on": True, "reason": "case 17"}
-    assert seen(world, old)["hold"]["reason"] == "case 17"
+    assert seen(world, old)["legal_hold"]["reason"] == "case 17"
     back_up(world, cluster, full=True)
     assert old in in_store(world, cluster)
 
     hold(world, cluster, old, False)
-    assert seen(world, old)["hold"] is None
+    assert seen(world, old)["legal_hold"] is None
     assert prune(world, cluster)["dropped"] == [old]
+
+
+def test_a_backup_may_be_on_hold_from_its_beginning(cluster: Cluster) -> None:
+    world = backing(backup_retention="last=1")
+    fill(cluster, "pdfs")
+    old = back_up(world, cluster, ago=DAY, full=True, legal_hold="case 17")["backup_id"]
+
+    assert seen(world, old)["legal_hold"]["reason"] == "case 17"
+    told = back_up(world, cluster, full=True)
+    assert "legal hold" in told["pruned"]["kept"][old]
 
 
 def test_a_hold_holds_at_both_locations(cluster: Cluster, tmp_path: Path) -> None:

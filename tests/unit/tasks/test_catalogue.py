@@ -59,10 +59,10 @@ def test_a_hold_counts_while_it_is_on() -> None:
     drill = notes.Drill(True, 4.0, "b", 1.5, 2, None)
 
     told = catalogue.summary(manifest(), on, drill)
-    assert told["hold"] == {"on": True, "reason": "case 17", "at": 3.0}
+    assert told["legal_hold"] == {"on": True, "reason": "case 17", "at": 3.0}
     assert told["drill"] == {"ok": True, "at": 4.0, "node": "b", "seconds": 1.5, "databases": 2, "detail": None}
     told = catalogue.summary(manifest(), off, None)
-    assert (told["hold"], told["drill"]) == (None, None)
+    assert (told["legal_hold"], told["drill"]) == (None, None)
 
 
 def test_an_entry_tells_of_a_database_without_the_stores_names() -> None:
@@ -98,7 +98,7 @@ def test_the_store_is_read_into_redis(world: World, cluster: Cluster) -> None:
     assert (first["id"], first["readable"]) == (new, False)
     assert "manifest.json" in first["why"]
     assert (second["id"], second["documents"]) == (old, 6)
-    assert second["hold"] == {"on": True, "reason": None, "at": 1.0}
+    assert second["legal_hold"] == {"on": True, "reason": None, "at": 1.0}
     assert [row["database"] for row in world.backups.entries(old)] == ["_users", "notes", "pdfs"]
     assert world.backups.entries(new) == []
 

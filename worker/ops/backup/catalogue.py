@@ -6,12 +6,14 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from worker.blobs.seal import SUFFIX
 from worker.blobs.vault import Vault
-from worker.core.errors import BackupUnknown, ObjectDamaged, ObjectMissing, ReplicationError, WrongKey
+from worker.core.errors import BackupUnknown, NotSealed, ObjectDamaged, ObjectMissing, ReplicationError, WrongKey
 from worker.core.manifest import (
     BACKUPS,
     FORMAT,
     ID_PATTERN,
+    LATEST,
     MANIFEST,
     DatabaseManifest,
     Entry,
@@ -21,7 +23,6 @@ from worker.core.manifest import (
 )
 from worker.ops.backup.database import Earlier
 
-LATEST = "latest"
 _ID = re.compile(ID_PATTERN)
 
 
@@ -47,7 +48,7 @@ class Catalogue:
 
     def find(self, backup: str, fit: Callable[[Manifest], bool] = lambda manifest: True) -> Manifest:
         """By its id, or `latest`: the newest that can be read and is `fit`. Raises BackupUnknown, ObjectDamaged,
-        WrongKey, and what the store raises."""
+        WrongKey, NotSealed, and what the store raises."""
         if backup == LATEST:
             return self._latest(fit)
         try:
@@ -64,11 +65,18 @@ class Catalogue:
 
     def _latest(self, fit: Callable[[Manifest], bool]) -> Manifest:
         trouble: ReplicationError | None = None
+        plain: Manifest | None = None
         for found in self.all():
             if isinstance(found, Unreadable):
                 trouble = trouble or found.why
-            elif fit(found):
-                return found
+            elif fit(found) and plain is not None and found.key is not None:
+                raise NotSealed.newest(plain.id, found.id)
+            elif fit(found) and plain is None:
+                if found.key is not None or self._vault.seals.key is None:
+                    return found
+                plain = found
+        if plain is not None:  # BACKUP_KEY is new: there is none that is sealed
+            return plain
         raise trouble or BackupUnknown(f"{self._vault.blobs.name} has no such backup")
 
     def all(self) -> Iterator[Manifest | Unreadable]:
@@ -93,7 +101,9 @@ class Catalogue:
         )
 
     def _manifest(self, backup: str) -> Manifest:
-        found = self._vault.find_record(f"{folder(backup)}/{MANIFEST}", Manifest)
+        name, found = self._vault.named_record(f"{folder(backup)}/{MANIFEST}", Manifest)
+        if found.key is not None and not name.endswith(SUFFIX):
+            raise ObjectDamaged(f"{name} says that its backup is sealed, and is not sealed: it is not ours")
         if found.format > FORMAT:
             raise ObjectDamaged(f"backup {backup} has format {found.format}, and this version reads up to {FORMAT}")
         return found

@@ -24,11 +24,11 @@ from worker.blobs.seal import Keys, seals
 from worker.blobs.store import Store, check_url
 from worker.blobs.vault import Vault
 from worker.core.errors import BackupUnknown, ReplicationError
-from worker.core.manifest import EVERYTHING
+from worker.core.manifest import EVERYTHING, LATEST
 from worker.core.times import rfc3339
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
-from worker.ops.backup.catalogue import LATEST, Catalogue, Unreadable
+from worker.ops.backup.catalogue import Catalogue, Unreadable
 from worker.ops.backup.check import check
 from worker.ops.command import Terminal, password_of, server_at
 from worker.ops.restore.chain import Chain

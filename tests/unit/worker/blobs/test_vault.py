@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.unit.worker.blobs.odd_disks import on_small_disk
 from worker.blobs.seal import OPEN, Keys, Seals, new_identity, seals
 from worker.blobs.store import Store
-from worker.blobs.vault import MOST_RECORD, Vault, disk_errors
+from worker.blobs.vault import MOST, Vault, disk_errors
 from worker.core.errors import (
     ObjectDamaged,
     ObjectMissing,
@@ -252,12 +252,24 @@ def test_a_record_that_is_deep_beyond_all_measure(vault: Vault) -> None:
     failure(ObjectDamaged, lambda: vault.find_record("a/b", Record), name)
 
 
-@pytest.mark.parametrize("claimed", [MOST_RECORD + 1, 2**40, 2**50, 2**62, 2**64 - 1])
+@pytest.mark.parametrize("claimed", [MOST + 1, 2**40, 2**50, 2**62, 2**64 - 1])
 def test_a_size_that_nobody_has_is_not_believed(claimed: int) -> None:
     """Else that much memory is asked for."""
     vault = vault_of()
     vault.blobs.put("a/b.zst", b"\x28\xb5\x2f\xfd\xe0" + claimed.to_bytes(8, "little") + b"\x01\0\0")
     failure(ObjectDamaged, lambda: vault.find_record("a/b", Record), "a/b.zst")
+
+
+def test_what_lies_in_the_place_of_a_record_is_not_read_whatever_its_size_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.blobs.vault.MOST_RECORD", 1_000)
+    vault = vault_of()
+    vault.blobs.put("a/b.zst", bytes(1_001))
+    for do in (
+        lambda: vault.find_record("a/b", Record),
+        lambda: vault.stat_record("a/b"),
+        lambda: vault.stat("a/b.zst"),
+    ):
+        assert "has 1001 bytes, which no record" in failure(ObjectDamaged, do, "a/b.zst")
 
 
 @given(at=st.integers(0, 10_000), bit=st.integers(0, 7))
