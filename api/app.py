@@ -72,6 +72,7 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = settings.api_max_body_bytes
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # no cross-origin callers, so nothing to tell them
     app.url_map.merge_slashes = False  # //api//jobs is a wrong address, not a redirect
+    app.url_map.converters["backup"] = backups.BackupId
     errors.install(app)
     auth.install(app, settings)
     app.after_request(_secured)

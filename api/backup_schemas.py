@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from api.schemas import MOST_DATABASES, In, Out, Time, Wait, page_size
@@ -82,20 +83,31 @@ def _target(name: str) -> str:
     return _source(name)
 
 
+_GLOB_SCHEMA = {"type": "string", "pattern": r"^[a-z0-9_$()+\-/*?\[\]!]{1,238}$"}
 Globs = Annotated[
     list[str],
     BeforeValidator(_globs),
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "minLength": 1, "maxLength": 238},
-                {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 238}, "minItems": 1},
+                _GLOB_SCHEMA,
+                {"type": "array", "items": _GLOB_SCHEMA, "minItems": 1, "maxItems": MOST_DATABASES},
             ],
             "examples": [["pdfs", "notes-*"]],
         }
     ),
 ]
-
+Ids = Annotated[
+    list[str],
+    AfterValidator(_ids),
+    WithJsonSchema({"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1, "maxItems": MOST_IDS}),
+]
+_FIELD_SCHEMA = {"minLength": 1, "maxLength": 1_000}
+Selector = Annotated[
+    dict[str, Any],
+    AfterValidator(_selector),
+    WithJsonSchema({"type": "object", "minProperties": 1, "propertyNames": _FIELD_SCHEMA}),
+]
 
 _NAME_SCHEMA = {"type": "string", "pattern": f"^(?:{_USERS}|{PATTERN[1:-1]})$", "examples": ["pdfs"]}
 Source = Annotated[str, AfterValidator(_source), WithJsonSchema(_NAME_SCHEMA)]
@@ -116,8 +128,23 @@ class BackupRequest(In):
     wait: Wait = False
 
 
+# what goes with which mode, as RestoreRequest._fits says it in words
+_ALL_OF_IT: JsonDict = {name: {"type": "null"} for name in ("database", "as", "ids", "selector")}
+_FOR_GOOD: JsonDict = {"dry_run": {"const": False}, "made_since": {"const": "keep"}}
+_ONE: JsonDict = {"database": {"type": "string"}}
+_MODES: JsonDict = {
+    "oneOf": [
+        {"properties": {"mode": {"const": "new"}, **_ONE, **_FOR_GOOD}, "required": ["database"]},
+        {"properties": {"mode": {"const": "rollback"}, **_ONE}, "required": ["mode", "database"]},
+        {"properties": {"mode": {"const": "cluster"}, **_ALL_OF_IT, **_FOR_GOOD}, "required": ["mode"]},
+    ]
+}
+
+
 class RestoreRequest(In):
     """`database` is needed but in mode cluster, which takes everything."""
+
+    model_config = ConfigDict(json_schema_extra=_MODES)
 
     database: Source | None = Field(None, description="Which database of the backup.")
     into: Target | None = Field(None, alias="as", description="The name to restore it under; left out: its own.")
@@ -127,8 +154,8 @@ class RestoreRequest(In):
         description="`new`: into a database that does not exist. `cluster`: everything, onto nodes without databases. "
         "`rollback`: an existing database back to what it was, on all nodes, by new revisions.",
     )
-    ids: Annotated[list[str], AfterValidator(_ids)] | None = Field(None, description="Only these documents.")
-    selector: Annotated[dict[str, Any], AfterValidator(_selector)] | None = Field(
+    ids: Ids | None = Field(None, description="Only these documents.")
+    selector: Selector | None = Field(
         None, description="Only documents whose winning revision matched this Mango selector."
     )
     made_since: Literal["keep", "delete"] = Field(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response
+from werkzeug.routing import BaseConverter
 
 from api import reading
 from api.answers import answer
@@ -35,6 +36,15 @@ from worker.core.manifest import EVERYTHING, LATEST
 from worker.core.names import nearest
 
 blueprint = Blueprint("backups", __name__, url_prefix="/api/backups")
+
+
+class BackupId(BaseConverter):
+    """In a path. Not what is a path of its own: else that would seem to take the methods of both."""
+
+    regex = "(?!prune$)[^/]+"
+    part_isolating = True
+
+
 _PATH = {
     "backup_id": "The backup's id, or `latest`: the newest that can be read; of a restore the newest that has the "
     "database, and in mode `cluster` the newest good one of everything."
@@ -88,7 +98,7 @@ def page() -> Response:
     )
 
 
-@blueprint.get("/<backup_id>")
+@blueprint.get("/<backup:backup_id>")
 @operation(
     Operation("One backup, with its databases.", {200: Answer("The backup.", BackupBody)}, (404, 409, 503),
               query=BackupQuery, path=_PATH)
@@ -110,7 +120,7 @@ def one(backup_id: str) -> Response:
     )
 
 
-@blueprint.post("/<backup_id>/restore")
+@blueprint.post("/<backup:backup_id>/restore")
 @operation(
     Operation("Restore one database, single documents, or everything.", JOB_ANSWERS, (404, 409, 503),
               body=RestoreRequest, headers=JOB_HEADERS, path=_PATH)
@@ -127,7 +137,7 @@ def restore(backup_id: str) -> Response:
     return submit(Request(Kind.RESTORE, asked.database, asked.params(found["id"])), asked.wait)
 
 
-@blueprint.post("/<backup_id>/verify")
+@blueprint.post("/<backup:backup_id>/verify")
 @operation(
     Operation("Compare a backup with its checksums, or restore it as a drill.", JOB_ANSWERS, (404, 409, 503),
               body=CheckRequest, headers=JOB_HEADERS, path=_PATH)
@@ -142,7 +152,7 @@ def verify(backup_id: str) -> Response:
     return submit(Request(Kind.CHECK, None, params), asked.wait)
 
 
-@blueprint.post("/<backup_id>/hold")
+@blueprint.post("/<backup:backup_id>/hold")
 @operation(
     Operation("Put a backup on legal hold, so that it is never removed, or take it off.", JOB_ANSWERS, (404, 409, 503),
               body=HoldRequest, headers=JOB_HEADERS, path=_PATH)

@@ -29,6 +29,7 @@ from worker.ops.parallel import each
 from worker.ops.restore.chain import Chain
 from worker.ops.restore.database import is_begun, restore_new
 from worker.ops.restore.everything import finished, restore_all
+from worker.ops.restore.result import Restored
 from worker.ops.restore.rollback import roll_back
 from worker.ops.restore.select import matching
 from worker.ops.setup import setup
@@ -71,7 +72,7 @@ def _new(
     silent = [] if is_begun(chain.newest, target, only) else _require_nowhere(cluster, into, node)
     replicated = []
 
-    def finish() -> None:
+    def finish(_: Restored) -> None:
         replicated.append(_replicate(parts, cluster, into, control))
 
     restored = restore_new(vault, chain, target, control, only=only, finish=finish)

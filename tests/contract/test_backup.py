@@ -457,6 +457,31 @@ def test_what_the_node_refuses_is_listed(site: Site, filled: Database) -> None:
     assert "not here" in done.refused.listed[0]["reason"]
 
 
+def test_what_was_refused_before_it_broke_off_is_told_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest pieces are written first."""
+    site = Site("fake", [builders.node("a"), builders.node("b")], couch := FakeCouch("a", "b"))
+    source = Database(site.cluster["a"], site.name())
+    source.create()
+    for start in range(0, 3_000, 1_000):
+        source.bulk([{"_id": f"doc-{i:05}", "text": "x" * 300} for i in range(start, start + 1_000)])
+    vault = backups.memory()
+    chain = backups.chain_of(vault, backups.back_up(site, vault, source.name, chunk_bytes=100_000), source.name)
+    target = Database(site.cluster["b"], site.name("restored"))
+    couch["b"].refuses = lambda document: document["_id"] in {"doc-00003", "doc-02990"}
+
+    def with_a_mark(_: Listener) -> Exception | None:
+        found = target.get(MARK)
+        return HandedBack() if found and found.get("refused", {}).get("count") == 1 else None
+
+    monkeypatch.setattr("worker.ops.restore.database.MARK_EVERY", 0.0)
+    with pytest.raises(HandedBack):
+        restore_new(vault, chain, target, Listener(with_a_mark))
+    couch["b"].refuses = lambda document: document["_id"] == "doc-00003"
+    done = restore_new(vault, chain, target, Unattended())
+    assert done.resumed
+    assert (done.refused.count, [one["id"] for one in done.refused.listed]) == (2, ["doc-02990", "doc-00003"])
+
+
 # --- what the tests share
 
 SECURITY = {"admins": {"names": ["ann"], "roles": ["boss"]}, "members": {"names": ["bob"], "roles": ["staff"]}}

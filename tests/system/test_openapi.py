@@ -43,13 +43,16 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 
 @schemathesis.hook
 def before_call(_context: schemathesis.HookContext, case: Any, _kwargs: dict[str, Any]) -> None:
-    """Keys that can be used are made unlike each other, nodes that could be are those of the world, and no node is
-    taken out: a key for two requests is 422, an unknown node too, a node that is not ready 503, and rightly."""
+    """Keys that can be used are made unlike each other, nodes that could be are those of the world, no node is taken
+    out, and selectors are plain: a key for two requests is 422, an unknown node too, a node that is not ready 503, and
+    rightly; and what Mango takes no schema can say."""
     key = (case.headers or {}).get(IDEMPOTENCY_KEY)
     if isinstance(key, str) and re.fullmatch(r"[\x20-\x7e]{1,255}", key):
         case.headers[IDEMPOTENCY_KEY] = uuid.uuid4().hex
     if isinstance(case.body, dict) and case.body.get("on") is True:
         case.body["on"] = False
+    if isinstance(case.body, dict) and isinstance(case.body.get("selector"), dict) and case.body["selector"]:
+        case.body["selector"] = {"kind": "note"}
     nodes = case.body.get("nodes") if isinstance(case.body, dict) else None
     if isinstance(nodes, list) and all(isinstance(name, str) and is_node_name(name) for name in nodes):
         known = [node.name for node in WORLD.settings.nodes]

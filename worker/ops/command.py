@@ -5,10 +5,13 @@ They run by hand, perhaps when nothing else of this system does, so they need no
 
 from __future__ import annotations
 
+import argparse
 import getpass
 import os
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,6 +25,10 @@ PASSWORD = "COUCHDB_PASSWORD"  # noqa: S105 - the name of a variable
 TERMINAL = "/dev/tty"
 EVERY = 0.1  # seconds; more often nobody could read it
 CLEARED = "\r\x1b[K"  # back to the start of the line, and rub out what stands there
+
+
+class Usage(Exception):
+    """What was asked for makes no sense; the message says what would."""
 
 
 def server_at(url: str, user: str | None, password: str | None, name: str = "node", *, tls: Tls = Tls()) -> Server:
@@ -48,6 +55,34 @@ def _checked(url: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(wrong)
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+
+
+def add_node(parser: argparse.ArgumentParser) -> None:
+    """What every command takes that works on a node."""
+    parser.add_argument("--node", required=True, help="the CouchDB node, like http://127.0.0.1:5984")
+    parser.add_argument("--user", default=os.environ.get("COUCHDB_USER"), help="a server admin there (COUCHDB_USER)")
+    parser.add_argument(
+        "--ca-bundle",
+        type=Path,
+        default=os.environ.get("COUCHDB_CA_BUNDLE"),
+        help="the CAs that signed the node's certificate, where no public one did (COUCHDB_CA_BUNDLE)",
+    )
+
+
+def node_of(asked: argparse.Namespace, *, password: str = "", tls: Tls = Tls()) -> Server:
+    """The node that was named. `password`: where it is known; else it is asked for, last. Raises Usage."""
+    if asked.ca_bundle and not asked.ca_bundle.is_file():
+        raise Usage(f"--ca-bundle {asked.ca_bundle}: there is no such file")
+    tls = replace(tls, ca_bundle=asked.ca_bundle or tls.ca_bundle)
+    try:
+        server_at(asked.node, asked.user, None, tls=tls)
+    except ValueError as error:
+        raise Usage(f"--node: {error}") from None
+    try:
+        password = password or password_of(asked.user) or ""
+    except ValueError as error:
+        raise Usage(f"{error}") from None
+    return server_at(asked.node, asked.user, password, tls=tls)
 
 
 def password_of(user: str | None) -> str | None:

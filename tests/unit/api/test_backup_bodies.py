@@ -55,7 +55,7 @@ def nested(depth: int) -> dict[str, Any]:
         ({"databases": None}, "databases", "must be a database name, a glob such as notes-*, or a list"),
         ({"full": "yes"}, "full", "must be true or false"),
         ({"wait": 1}, "wait", "must be true or false"),
-        ({"database": "pdfs"}, "database", "is unknown here; known: databases, full, wait"),
+        ({"database": "pdfs"}, "database", "is unknown here; known: databases, full, legal_hold, wait"),
     ],
 )
 def test_a_backup(world: World, body: dict[str, Any], field: str, message: str) -> None:

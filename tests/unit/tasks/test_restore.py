@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from embedded.waiting import wait_until
 from tasks.jobs import Job, Kind
 from tasks.restore import run_restore
 from tests.fakes.couchdb import FakeCouch
@@ -20,10 +21,12 @@ from worker.core.errors import (
     StoreUnavailable,
     Unreachable,
 )
-from worker.core.names import SCRATCH
+from worker.core.manifest import hashed
+from worker.core.names import OWN_DATABASE, SCRATCH
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
 from worker.ops.control import Unattended
+from worker.ops.restore.everything import DONE
 
 PARAMS = {
     "backup": "latest",
@@ -400,6 +403,47 @@ def test_everything_comes_back_onto_empty_nodes_and_is_compared(
     (event,) = told(world, "restore.finished")
     assert (event.database, event.data["mode"]) == (None, "cluster")
     assert event.detail.startswith("all databases of backup ")
+
+
+def test_what_is_on_one_node_alone_is_told(couch: FakeCouch, cluster: Cluster) -> None:
+    world = backing(replication_exclude="drafts")
+    for name in ("pdfs", "drafts"):
+        fill(cluster, name)
+    back_up(world, cluster, "*", "_users")
+    for name in ("pdfs", "drafts"):
+        drop(couch, name)
+
+    result = restore(world, cluster, None, mode="cluster")
+
+    assert result["not_replicated"] == ["_users", "drafts"]
+    assert result["verified"] == {"equal": 1, "differing": []}
+
+
+def test_refusals_of_databases_that_an_attempt_before_has_finished_are_told(
+    world: World, couch: FakeCouch, cluster: Cluster, pdfs: dict[str, Database]
+) -> None:
+    for name in ("pdfs", "notes"):
+        drop(couch, name)
+    couch["a"].refuses = lambda document: document["_id"] == "doc-0"
+    own = Database(cluster["a"], OWN_DATABASE)
+
+    def away_once_notes_is_done(call: str, name: str) -> None:
+        if call == "get" and f"{hashed('pdfs')}/000000" in name:
+            assert wait_until(lambda: "notes" in (own.get(DONE) or {}).get("databases", {}), 10)
+            raise StoreUnavailable("away")
+
+    blobs(world, cluster).before = away_once_notes_is_done
+    with pytest.raises(StoreUnavailable):
+        restore(world, cluster, None, mode="cluster")
+    couch["a"].refuses = lambda document: False
+    blobs(world, cluster).heal()
+    result = restore(world, cluster, None, mode="cluster")
+
+    assert result["refused"]["count"] == 1
+    told = {one["database"]: (one["resumed"], one["refused"]["documents"]) for one in result["restored"]}
+    assert told["notes"][0] is True
+    assert [one["id"] for one in told["notes"][1]] == ["doc-0"]
+    assert told["pdfs"] == (True, [])
 
 
 def test_nodes_that_are_not_empty_are_not_written_to(

@@ -13,20 +13,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import BinaryIO
 
 from worker.core.dump_text import BadDump
 from worker.core.errors import ReplicationError, Unauthorized
 from worker.core.names import database_name_error
 from worker.couch.database import Database
-from worker.couch.server import Server
-from worker.couch.transport import Tls
-from worker.ops.command import PASSWORD, Terminal, password_of, server_at
+from worker.ops.command import PASSWORD, Terminal, Usage, add_node, node_of
 from worker.ops.importing.database import import_dump
 from worker.ops.importing.result import Imported
 from worker.ops.restore.database import refuse_name
@@ -37,15 +33,11 @@ DONE, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
 STDIN = "-"
 
 
-class _Usage(Exception):
-    """What was asked for makes no sense; the message says what would."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     try:
         done = _imported(asked)
-    except _Usage as error:
+    except Usage as error:
         return _failed(f"{error}", USAGE)
     except BadDump as error:
         return _failed(f"{asked.file}: {error}", FAILED)
@@ -68,15 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", metavar="FILE", help=f"the dump; {STDIN} reads standard input")
-    parser.add_argument("--node", required=True, help="the CouchDB node, like http://127.0.0.1:5984")
     parser.add_argument("--database", required=True, help="the name to write it under; there must be none of that name")
-    parser.add_argument("--user", default=os.environ.get("COUCHDB_USER"), help="a server admin there (COUCHDB_USER)")
-    parser.add_argument(
-        "--ca-bundle",
-        type=Path,
-        default=os.environ.get("COUCHDB_CA_BUNDLE"),
-        help="the CAs that signed the node's certificate, where no public one did (COUCHDB_CA_BUNDLE)",
-    )
+    add_node(parser)
     parser.add_argument("--partial", action="store_true", help="of a damaged dump, take what comes before the damage")
     parser.add_argument("--json", action="store_true", help="answer as JSON")
     return parser
@@ -85,11 +70,10 @@ def _parser() -> argparse.ArgumentParser:
 def _imported(asked: argparse.Namespace) -> Imported:
     wrong = None if asked.database in SYSTEM else database_name_error(asked.database)
     if wrong or (wrong := refuse_name(asked.database)):
-        raise _Usage(f"--database {asked.database}: {wrong}")
-    _server(asked, None)  # looked at before a password is asked for
+        raise Usage(f"--database {asked.database}: {wrong}")
     with ExitStack() as stack:
         dump = _opened(asked.file, stack)
-        database = Database(_server(asked, _password(asked)), asked.database)
+        database = Database(node_of(asked), asked.database)
         with Terminal() as control:
             return import_dump(database, _pieces(dump), control, partial=asked.partial)
 
@@ -97,28 +81,12 @@ def _imported(asked: argparse.Namespace) -> Imported:
 def _opened(name: str, stack: ExitStack) -> BinaryIO:
     if name == STDIN:
         if sys.stdin.isatty():
-            raise _Usage("nothing is piped in: name a file, or write `... < FILE`")
+            raise Usage("nothing is piped in: name a file, or write `... < FILE`")
         return sys.stdin.buffer
     try:
         return stack.enter_context(open(name, "rb"))
     except OSError as error:
-        raise _Usage(f"{name}: {error.strerror}") from None
-
-
-def _server(asked: argparse.Namespace, password: str | None) -> Server:
-    if asked.ca_bundle and not asked.ca_bundle.is_file():
-        raise _Usage(f"--ca-bundle {asked.ca_bundle}: there is no such file")
-    try:
-        return server_at(asked.node, asked.user, password, tls=Tls(ca_bundle=asked.ca_bundle))
-    except ValueError as error:
-        raise _Usage(f"--node: {error}") from None
-
-
-def _password(asked: argparse.Namespace) -> str | None:
-    try:
-        return password_of(asked.user)
-    except ValueError as error:
-        raise _Usage(f"{error}") from None
+        raise Usage(f"{name}: {error.strerror}") from None
 
 
 def _pieces(dump: BinaryIO) -> Iterator[bytes]:

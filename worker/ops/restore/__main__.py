@@ -28,27 +28,33 @@ from worker.core.manifest import EVERYTHING, LATEST
 from worker.core.times import rfc3339
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
+from worker.couch.server import Server
+from worker.couch.transport import Tls
 from worker.ops.backup.catalogue import Catalogue, Unreadable
 from worker.ops.backup.check import check
-from worker.ops.command import Terminal, password_of, server_at
+from worker.ops.command import Terminal, Usage, add_node, node_of
 from worker.ops.restore.chain import Chain
 from worker.ops.restore.database import refuse_name, restore_new
 from worker.ops.restore.everything import finished, restore_all
 
-SETTINGS = ("backup_url", "backup_options", "backup_key", "couchdb_user", "couchdb_password")
+SETTINGS = (
+    "backup_url",
+    "backup_options",
+    "backup_key",
+    "couchdb_user",
+    "couchdb_password",
+    "couchdb_ca_bundle",
+    "couchdb_client_cert",
+    "couchdb_client_key",
+)
 DONE, FAILED, USAGE, REFUSED = 0, 1, 2, 3
-NODE = "node"
-
-
-class _Usage(Exception):
-    """What was asked for makes no sense; the message says what would."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     try:
         done: int = asked.run(asked, _vault(asked))
-    except (_Usage, SettingsError, ValueError) as error:
+    except (Usage, SettingsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
     except ReplicationError as error:
@@ -87,8 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     every = _command(commands, "all", _all, "restore every database onto a node without databases")
     every.add_argument("backup", help=f"the backup's id, or {LATEST}")
     for command in (one, every):
-        command.add_argument("--node", required=True, help="the CouchDB node, like http://127.0.0.1:5984")
-        command.add_argument("--user", help="a server admin there (COUCHDB_USER)")
+        add_node(command)
     return parser
 
 
@@ -104,28 +109,27 @@ def _vault(asked: argparse.Namespace) -> Vault:
     settings = load(only=SETTINGS)
     url = asked.store or settings.backup_url
     if not url:
-        raise _Usage("name the store: --store file:///var/backups, or BACKUP_URL")
+        raise Usage("name the store: --store file:///var/backups, or BACKUP_URL")
     try:
         check_url(url)
     except ValueError as error:
-        raise _Usage(f"--store {error}") from None
+        raise Usage(f"--store {error}") from None
     key = settings.backup_key.get_secret_value()
     if asked.key_file:
         try:
-            key = _without_comments(asked.key_file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise _Usage(f"--key-file {asked.key_file}: {error.strerror}") from None
+            key = asked.key_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "this is no text"
+            raise Usage(f"--key-file {asked.key_file}: {why}") from None
     try:
         keys = Keys.parse(key) if key or asked.key_file else None
     except ValueError as error:
-        raise _Usage(f"{f'--key-file {asked.key_file}' if asked.key_file else 'BACKUP_KEY'}: {error}") from None
-    options = parse_options(settings.backup_options.get_secret_value())
-    return Vault(Store.open(url, options, make=False), seals(keys))
-
-
-def _without_comments(text: str) -> str:
-    """As `age-keygen` writes it: the identity after lines that begin with #."""
-    return " ".join(line for line in text.splitlines() if not line.startswith("#"))
+        raise Usage(f"{f'--key-file {asked.key_file}' if asked.key_file else 'BACKUP_KEY'}: {error}") from None
+    try:
+        store = Store.open(url, parse_options(settings.backup_options.get_secret_value()), make=False)
+    except ValueError as error:
+        raise Usage(f"BACKUP_OPTIONS: {error}") from None
+    return Vault(store, seals(keys))
 
 
 def _list(asked: argparse.Namespace, vault: Vault) -> int:
@@ -193,8 +197,8 @@ def _database(asked: argparse.Namespace, vault: Vault) -> int:
         raise BackupUnknown(f"backup {manifest.id} has no database {asked.database!r}; it has {names}")
     into = asked.into or asked.database
     if why := refuse_name(into):
-        raise _Usage(f"--as {why}")
-    server = _cluster(asked)[NODE]
+        raise Usage(f"--as {why}")
+    server = _server(asked)
     only = frozenset(asked.ids) if asked.ids else None
     with Terminal() as control:
         done = restore_new(vault, Chain.of(vault, entry), Database(server, into), control, only=only)
@@ -204,10 +208,10 @@ def _database(asked: argparse.Namespace, vault: Vault) -> int:
 def _all(asked: argparse.Namespace, vault: Vault) -> int:
     """`latest`: of everything, and whole. One that was named is taken as it is, and what it lacks is told."""
     manifest = Catalogue(vault).find(asked.backup, lambda one: one.good and one.scope == (EVERYTHING,))
-    cluster = _cluster(asked)
+    cluster = Cluster([server := _server(asked)])
     with Terminal() as control:
-        done = restore_all(cluster, vault, manifest, NODE, control)
-    finished(cluster, NODE)
+        done = restore_all(cluster, vault, manifest, server.node.name, control)
+    finished(cluster, server.node.name)
     refused = sum(one.refused.count for one in done)
     told: dict[str, Any] = {"backup": manifest.id, "databases": [one.as_json() for one in done], "refused": refused}
     if manifest.failed:
@@ -215,11 +219,11 @@ def _all(asked: argparse.Namespace, vault: Vault) -> int:
     return _told(asked, told, refused=refused)
 
 
-def _cluster(asked: argparse.Namespace) -> Cluster:
+def _server(asked: argparse.Namespace) -> Server:
     settings = load(only=SETTINGS)
-    user = asked.user or settings.couchdb_user or None
-    password = settings.couchdb_password.get_secret_value() or (password_of(user) if user else None)
-    return Cluster([server_at(asked.node, user, password, NODE)])
+    asked.user = asked.user or settings.couchdb_user or None
+    tls = Tls(settings.couchdb_ca_bundle, settings.couchdb_client_cert, settings.couchdb_client_key)
+    return node_of(asked, password=settings.couchdb_password.get_secret_value(), tls=tls)
 
 
 def _told(asked: argparse.Namespace, told: dict[str, Any], *, refused: int = 0) -> int:

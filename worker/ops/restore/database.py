@@ -22,8 +22,8 @@ from worker.ops.control import Control
 from worker.ops.ensure import same_security
 from worker.ops.own import put_local
 from worker.ops.restore.chain import DOCUMENTS, Chain
-from worker.ops.restore.mark import MARK, SYSTEM, begin, begun, end, reach
-from worker.ops.restore.result import Restored
+from worker.ops.restore.mark import MARK, SYSTEM, Reached, begin, begun, end, reach
+from worker.ops.restore.result import Refusals, Restored
 from worker.ops.restore.write import Writer
 
 MARK_EVERY = 1.0  # seconds; what was written since is written again, which changes nothing
@@ -36,7 +36,7 @@ def restore_new(
     control: Control,
     *,
     only: Collection[str] | None = None,
-    finish: Callable[[], None] = lambda: None,
+    finish: Callable[[Restored], None] = lambda restored: None,
 ) -> Restored:
     """`only`: just the documents with these ids. `finish` is called when all is in it, before its mark goes. Raises
     DatabaseExists, what the store and the node raise, and tells in `refused` which documents the node did not take."""
@@ -46,10 +46,12 @@ def restore_new(
     reached = _make(chain, target, only, result)
     try:
         _prepare(target, newest.shape, result)
-        _write(vault, chain, target, control, only, reached, result)
+        if reached is not None and reached.refused is not None:
+            result.refused = Refusals.of_json(reached.refused)
+        _write(vault, chain, target, control, only, reached.place if reached else -1, result)
         if only is None:
             _write_local(chain, target, result)
-        finish()
+        finish(result)
         end(target)
     except ReplicationError as error:
         result.seconds = time.monotonic() - began
@@ -61,15 +63,15 @@ def restore_new(
     return result
 
 
-def _make(chain: Chain, target: Database, only: Collection[str] | None, result: Restored) -> int:
-    """Make the database, or find it as an earlier attempt left it; returns the place of the last piece in it."""
+def _make(chain: Chain, target: Database, only: Collection[str] | None, result: Restored) -> Reached | None:
+    """Make the database, or find it as an earlier attempt left it; returns how far that one came."""
     shape = chain.newest.shape
     couchdb = target.server.capabilities().scheduler
     made = {"partitioned": shape.partitioned, "shards": shape.q, "copies": shape.n} if couchdb else {}
     hint = "; to bring an existing one back to an earlier state, use mode rollback"
     reached = begin(target, _about(chain.newest, only), hint, **made)
     result.resumed = reached is not None
-    return -1 if reached is None else reached
+    return reached
 
 
 def is_begun(newest: DatabaseManifest, target: Database, only: Collection[str] | None = None) -> bool:
@@ -115,11 +117,11 @@ def _write(
             control.check()
             for at in writer.write(piece):
                 if time.monotonic() - marked >= MARK_EVERY:
-                    reach(target, at)
+                    reach(target, at, result.refused.as_json())
                     marked = time.monotonic()
             control.report("restore", result.documents, total, "documents")
         for at in writer.finished():
-            reach(target, at)
+            reach(target, at, result.refused.as_json())
         # design documents last: what they refuse was taken by the source before they were there
         for piece in chain.pieces((Kind.DESIGN,), only=only):
             control.check()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import partial
 
 from worker.blobs.vault import Vault
 from worker.core.errors import DatabaseExists, ReplicationError
@@ -13,6 +12,7 @@ from worker.core.manifest import DatabaseManifest, Manifest
 from worker.core.names import OWN_DATABASE, is_own
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
+from worker.couch.server import Server
 from worker.ops.control import Control, Quiet
 from worker.ops.look import LOOK_TIMEOUT
 from worker.ops.own import ensure_own_database, put_local
@@ -20,47 +20,62 @@ from worker.ops.parallel import each, pooled, values
 from worker.ops.restore.chain import Chain
 from worker.ops.restore.database import is_begun, restore_new
 from worker.ops.restore.mark import SYSTEM, end, is_bare
-from worker.ops.restore.result import Restored
+from worker.ops.restore.result import Refusals, Restored
 
 AT_ONCE = 2
 DONE = "_local/notebook-restore-done"
+MOST_KEPT = 5  # refusals of one database that are named after an attempt that broke off
 
 
-def restore_all(
-    cluster: Cluster,
-    vault: Vault,
-    manifest: Manifest,
-    node: str,
-    control: Control,
-    databases: Sequence[str] | None = None,
-) -> list[Restored]:
-    """Onto `node`. Databases that an earlier attempt of the same restore has finished are left as they are. Raises
-    DatabaseExists where a node has any other database, and before anything was written."""
+def restore_all(cluster: Cluster, vault: Vault, manifest: Manifest, node: str, control: Control) -> list[Restored]:
+    """Onto `node`. Databases that an earlier attempt of the same restore has finished are left as they are: what is
+    told of them is what was refused then. Raises DatabaseExists where a node has any other database, and before
+    anything was written."""
     server = cluster[node]
-    own = Database(server, OWN_DATABASE)
-    wanted = [entry.database for entry in manifest.entries if databases is None or entry.database in databases]
+    wanted = [entry.database for entry in manifest.entries]
     lists = values(each(cluster.names, lambda name: cluster[name].databases(read_timeout=LOOK_TIMEOUT)))
-    done = [name for name in _done(own, manifest.id) if name in lists[node]]
-    there = {name: Database(server, name) for name in wanted if name in lists[node] and name not in done}
+    done = _Done(server, manifest.id, lists[node])
+    there = {name: Database(server, name) for name in wanted if name in lists[node] and name not in done.refused}
     begun = {name for name, target in there.items() if _is_begun(vault, manifest, target)}
-    _require_empty(lists, {*done, *begun})
+    _require_empty(lists, {*done.refused, *begun})
     _require_bare(target for name, target in there.items() if name in SYSTEM and name not in begun)
     ensure_own_database(server)
-    for name in done:
-        end(Database(server, name))  # where an attempt broke off just before it did that
-    noting = threading.Lock()
-
-    def finish(database: str) -> None:
-        with noting:
-            put_local(own, {"_id": DONE, "backup": manifest.id, "databases": [*_done(own, manifest.id), database]})
+    before = [done.restored(name) for name in wanted if name in done.refused]
 
     def one(database: str) -> Restored:
         entry = manifest.entry(database)
         assert entry is not None  # noqa: S101 - its names are the keys
-        target = Database(server, database)
-        return restore_new(vault, Chain.of(vault, entry), target, Quiet(control), finish=partial(finish, database))
+        return restore_new(vault, Chain.of(vault, entry), Database(server, database), Quiet(control), finish=done.add)
 
-    return _each([name for name in wanted if name not in done], one, len(wanted), control)
+    return _each([name for name in wanted if name not in done.refused], one, before, control)
+
+
+class _Done:
+    """Which databases a restore of everything has finished: kept on the node, in our own database. Safe to share
+    between threads."""
+
+    def __init__(self, server: Server, backup: str, there: Sequence[str]) -> None:
+        """`there`: databases that the node has now; one that was deleted since is not done any more."""
+        self._server = server
+        self._own = Database(server, OWN_DATABASE)
+        self._backup = backup
+        self._lock = threading.Lock()
+        found = self._own.get(DONE) if OWN_DATABASE in there else None
+        of_this = found["databases"] if found and found.get("backup") == backup else {}
+        self.refused = {name: told for name, told in of_this.items() if name in there}
+
+    def restored(self, database: str) -> Restored:
+        """What is known of one, after what the attempt that broke off may have left was put right."""
+        end(Database(self._server, database))
+        told = self.refused[database]
+        refused = Refusals.of_json(told) if told else Refusals()
+        return Restored(database, database, self._server.node.name, self._backup, resumed=True, refused=refused)
+
+    def add(self, restored: Restored) -> None:
+        with self._lock:
+            told = restored.refused.as_json(MOST_KEPT) if restored.refused.count else None
+            self.refused[restored.database] = told
+            put_local(self._own, {"_id": DONE, "backup": self._backup, "databases": self.refused})
 
 
 def finished(cluster: Cluster, node: str) -> None:
@@ -74,16 +89,17 @@ def finished(cluster: Cluster, node: str) -> None:
             return
 
 
-def _each(names: Sequence[str], restore: Callable[[str], Restored], total: int, control: Control) -> list[Restored]:
-    restored: list[Restored] = []
-    before = total - len(names)
-    control.report("restore", before, total, "databases")
+def _each(
+    names: Sequence[str], restore: Callable[[str], Restored], before: Sequence[Restored], control: Control
+) -> list[Restored]:
+    restored, total = list(before), len(before) + len(names)
+    control.report("restore", len(restored), total, "databases")
     for outcome in pooled(names, restore, AT_ONCE, control):
         if outcome.error is not None:
             raise outcome.error
         assert outcome.value is not None  # noqa: S101 - a value or an error
         restored.append(outcome.value)
-        control.report("restore", before + len(restored), total, "databases")
+        control.report("restore", len(restored), total, "databases")
     return restored
 
 
@@ -114,10 +130,3 @@ def _require_bare(targets: Iterable[Database]) -> None:
 def _is_begun(vault: Vault, manifest: Manifest, target: Database) -> bool:
     entry = manifest.entry(target.name)
     return entry is not None and is_begun(vault.read_record(entry.manifest, DatabaseManifest), target)
-
-
-def _done(own: Database, backup: str) -> list[str]:
-    if own.info() is None:
-        return []
-    found = own.get(DONE)
-    return [str(name) for name in found["databases"]] if found and found.get("backup") == backup else []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from worker.core.errors import Conflict, DatabaseExists, NotFound
@@ -18,7 +19,16 @@ MARK = "_local/notebook-restore"
 SYSTEM = ("_users",)  # a new server has it already
 
 
-def begin(target: Database, about: Mapping[str, Any], hint: str = "", **shape: Any) -> int | None:
+@dataclass(frozen=True)
+class Reached:
+    """How far an earlier attempt came: the place of the last piece in the database (-1: none), and what was refused up
+    to there."""
+
+    place: int
+    refused: Mapping[str, Any] | None
+
+
+def begin(target: Database, about: Mapping[str, Any], hint: str = "", **shape: Any) -> Reached | None:
     """Make the database, with `shape` as for Database.create, and mark it; or find it as an earlier attempt at the same
     (`about`) left it. Returns how far that one came; None: it begins now.
 
@@ -35,7 +45,7 @@ def begin(target: Database, about: Mapping[str, Any], hint: str = "", **shape: A
             node=target.server.node.name,
             database=target.name,
         )
-    return int(mark["reached"])
+    return Reached(int(mark["reached"]), mark.get("refused"))
 
 
 def begun(target: Database, about: Mapping[str, Any]) -> bool:
@@ -44,8 +54,9 @@ def begun(target: Database, about: Mapping[str, Any]) -> bool:
     return mark is not None and _is_of(mark, about)
 
 
-def reach(target: Database, place: int) -> None:
-    """All up to this place is on the node. Raises NotFound where the database is not the one that was begun."""
+def reach(target: Database, place: int, refused: Mapping[str, Any]) -> None:
+    """All up to this place is on the node, but what it `refused`. Raises NotFound where the database is no longer the
+    one that was begun."""
     found = target.get(MARK)
     if found is None:
         raise NotFound(
@@ -53,7 +64,7 @@ def reach(target: Database, place: int) -> None:
             node=target.server.node.name,
             database=target.name,
         )
-    put_local(target, {**found, "reached": place})
+    put_local(target, {**found, "reached": place, "refused": refused})
 
 
 def end(target: Database) -> None:

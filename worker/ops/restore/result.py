@@ -28,14 +28,24 @@ class Refusals:
         """A row of `_bulk_docs`'s answer."""
         self.add(str(row.get("id")), row.get("rev"), f"{row.get('error')}: {row.get('reason')}")
 
-    def as_json(self) -> dict[str, Any]:
-        return {"count": self.count, "documents": self.listed, "truncated": self.count > len(self.listed)}
+    def add_all(self, others: Refusals) -> None:
+        with self._lock:
+            self.count += others.count
+            self.listed += others.listed[: MOST_LISTED - len(self.listed)]
+
+    def as_json(self, most: int = MOST_LISTED) -> dict[str, Any]:
+        listed = self.listed[:most]
+        return {"count": self.count, "documents": listed, "truncated": self.count > len(listed)}
+
+    @classmethod
+    def of_json(cls, told: Mapping[str, Any]) -> Refusals:
+        return cls(int(told["count"]), list(told["documents"]))
 
 
 @dataclass
 class Restored:
-    """One database into one other. `documents` and `revisions` that were sent; `resumed`: after an earlier attempt that
-    broke off."""
+    """One database into one other. `documents` and `revisions` that were sent by this attempt; `resumed`: after an
+    earlier one that broke off, whose refusals are in `refused` too."""
 
     database: str
     into: str

@@ -36,7 +36,7 @@ class Writer:
         self._vault = vault
         self._result = result
         self._pool = ThreadPoolExecutor(WRITERS, "restore")
-        self._waiting: deque[tuple[int, list[Future[None]]]] = deque()
+        self._waiting: deque[tuple[int, list[Future[None]], Refusals]] = deque()
 
     def __enter__(self) -> Writer:
         return self
@@ -51,12 +51,12 @@ class Writer:
         earlier one failed with."""
         while self._waiting and (len(self._waiting) >= MOST_WAITING or self._first_is_done()):
             yield self._first()
-        refused = self._result.refused
+        refused = Refusals()  # apart, so that what is told of the pieces that are there is of these alone
         tasks = [self._pool.submit(write, self._revisions, batch, refused) for batch in batched(piece.plain)]
-        tasks += [self._pool.submit(self._attached, one) for one in piece.wrapped]
+        tasks += [self._pool.submit(self._attached, one, refused) for one in piece.wrapped]
         self._result.revisions += len(piece.plain) + len(piece.wrapped)
         self._result.documents += piece.documents
-        self._waiting.append((piece.at, tasks))
+        self._waiting.append((piece.at, tasks, refused))
 
     def finished(self) -> Iterator[int]:
         """The rest of them."""
@@ -67,22 +67,23 @@ class Writer:
         return all(task.done() for task in self._waiting[0][1])
 
     def _first(self) -> int:
-        at, tasks = self._waiting.popleft()
+        at, tasks, refused = self._waiting.popleft()
         for task in tasks:
             task.result()
+        self._result.refused.add_all(refused)
         return at
 
-    def _attached(self, wrapped: Wrapped) -> None:
+    def _attached(self, wrapped: Wrapped, refused: Refusals) -> None:
         self._result.attachments += len(wrapped.objects)
         if self._inline or not wrapped.objects or has_no_url(HEAD.decode(wrapped.doc).id):
-            write(self._revisions, [inline(self._vault, wrapped)], self._result.refused)
+            write(self._revisions, [inline(self._vault, wrapped)], refused)
             return
         with ExitStack() as stack:
             head, document, parts = related(self._vault, wrapped, stack)
             try:
                 self._revisions.write_with_attachments(head.id, document, parts)
             except (*REFUSED, Conflict) as error:
-                self._result.refused.add(head.id, head.rev, error.detail)
+                refused.add(head.id, head.rev, error.detail)
 
 
 def batched(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
