@@ -1,4 +1,4 @@
-"""The bodies of the backup jobs: from a job's parameters to an operation, what it means to others, its result back."""
+"""The body of the backup job: from its parameters to an operation, what it means to others, its result back."""
 
 from __future__ import annotations
 
@@ -9,33 +9,26 @@ from typing import Any
 
 from config.logs import get
 from tasks import catalogue
-from tasks.jobs import Job, Kind, State
+from tasks.backup_care import prune_all
+from tasks.backup_nodes import ranked
+from tasks.jobs import Job
 from tasks.policy import gives_up
 from tasks.redis import StoreUnavailable
-from tasks.store import Filter
 from tasks.wiring import Parts
-from worker.blobs.vault import Vault
-from worker.core.backup_nodes import Candidate, best_first, fallen_behind
-from worker.core.errors import BackupIncomplete, Cancelled, DrillFailed, NotFound, ObjectDamaged, ReplicationError
-from worker.core.health import NodeState
+from worker.core.errors import BackupIncomplete, Cancelled, NotFound, ReplicationError
 from worker.core.manifest import EVERYTHING, Manifest, backup_id, folder
 from worker.core.windows import closed
 from worker.couch.cluster import Cluster
 from worker.ops.backup import choose, notes
 from worker.ops.backup import run as backup
-from worker.ops.backup.catalogue import Catalogue
-from worker.ops.backup.check import check
 from worker.ops.backup.copy import copy
-from worker.ops.backup.drill import drill
 from worker.ops.backup.objects import manifest_name
 from worker.ops.backup.pace import Throttle
-from worker.ops.backup.prune import prune
 from worker.ops.control import Control
 
 log = get(__name__)
 MEGABYTE = 1_000_000
 LOOK_EVERY = 5.0  # seconds between two looks at whether a blackout is over
-MOST_IN_USE = 200
 
 
 def run_backup(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
@@ -56,7 +49,7 @@ def _back_up(parts: Parts, cluster: Cluster, job: Job, control: Control, made: s
     vault = parts.vaults.main(cluster)
     plan, asked = parts.backup_plan, job.params["databases"]
     globs = asked or plan.include
-    nodes, behind = _candidates(parts, cluster)
+    nodes, behind = ranked(parts, cluster)
     control.report("look")
     found = choose.databases(cluster, nodes, globs, () if asked else plan.exclude, control, asked=bool(asked))
     if not asked and not found.databases and not _before(parts)[1]:
@@ -87,7 +80,7 @@ def _back_up(parts: Parts, cluster: Cluster, job: Job, control: Control, made: s
         seconds=result["seconds"],
     )
     result |= _afterwards(parts, cluster, made, control)
-    _seen(parts, cluster)
+    catalogue.show(parts, cluster)
     return result
 
 
@@ -140,33 +133,6 @@ def _afterwards(parts: Parts, cluster: Cluster, made: str, control: Control) -> 
     return {"copied": _copied(parts, cluster, made, control), "pruned": _pruned(parts, cluster, control)}
 
 
-def candidates(parts: Parts, cluster: Cluster) -> list[str]:
-    """The nodes that may be read from, the best first; in configured order where nothing is known yet."""
-    return _candidates(parts, cluster)[0]
-
-
-def _candidates(parts: Parts, cluster: Cluster) -> tuple[list[str], frozenset[str]]:
-    """And which of them only where no other can be."""
-    sweep = parts.seen.sweep() or {"nodes": []}
-    nodes = {node["name"]: node for node in sweep["nodes"]}
-    standings = parts.seen.standings()
-
-    def candidate(place: int, name: str) -> Candidate:
-        node = nodes.get(name, {})
-        return Candidate(
-            name,
-            place,
-            NodeState(node.get("state", NodeState.UNKNOWN)),
-            standings.get(name, {}).get("lag"),
-            (node.get("load") or {}).get("run_queue"),
-        )
-
-    found = [candidate(place, name) for place, name in enumerate(cluster.names)]
-    most = parts.settings.ready_max_lag
-    # with none that is fit, one that is not is still worth asking: it may just have come back
-    return best_first(found, most) or cluster.names, fallen_behind(found, most)
-
-
 def _rest(parts: Parts, control: Control) -> Callable[[], None]:
     def rest() -> None:
         while closed(parts.backup_plan.blackout, time.time()) is not None:
@@ -203,116 +169,10 @@ def _copied(parts: Parts, cluster: Cluster, made: str, control: Control) -> dict
 def _pruned(parts: Parts, cluster: Cluster, control: Control) -> dict[str, Any]:
     """By retention, at both locations. That it fails is no failure of the backup either."""
     try:
-        return _prune(parts, cluster, control, dry_run=False)
+        return prune_all(parts, cluster, control, dry_run=False)
     except ReplicationError as error:
         log.warning("retention not carried out", error=str(error))
         return {"error": error.slug, "detail": error.detail}
-
-
-def _prune(parts: Parts, cluster: Cluster, control: Control, *, dry_run: bool) -> dict[str, Any]:
-    policy, now = parts.backup_plan.retention, time.time()
-    in_use = _in_use(parts)
-    told = prune(parts.vaults.main(cluster), policy, now, control, in_use=in_use, dry_run=dry_run).as_json()
-    other = parts.vaults.copy(cluster)
-    told["copy"] = prune(other, policy, now, control, in_use=in_use, dry_run=dry_run).as_json() if other else None
-    return told
-
-
-def _in_use(parts: Parts) -> set[str]:
-    """Backups that are being restored or checked, or will be: what they need stays as long."""
-    jobs = [
-        job
-        for kind in (Kind.RESTORE, Kind.CHECK)
-        for state in (State.QUEUED, State.RUNNING)
-        for job in parts.store.list(Filter(kind=kind, state=state), limit=MOST_IN_USE).jobs
-    ]
-    return {str(job.params["backup"]) for job in jobs}
-
-
-def run_prune(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
-    result = _prune(parts, cluster, control, dry_run=bool(job.params["dry_run"]))
-    _seen(parts, cluster)
-    return result
-
-
-def run_check(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
-    vault = parts.vaults.main(cluster)
-    manifest = _found(parts, job, vault)
-    try:
-        if not job.params["drill"]:
-            return check(vault, manifest, control).as_json()
-        server = cluster[str(job.params["node"] or candidates(parts, cluster)[0])]
-        done = drill(vault, manifest, server, control, tag=job.id[-12:], now=time.time())
-    except ReplicationError as error:
-        if isinstance(error, DrillFailed) and error.result is not None:
-            _note_drill(parts, cluster, manifest, error.result, error.detail)
-        if gives_up(error, job, parts.settings.job_max_attempts):
-            _damaged(parts, job, manifest.id, error)
-        raise
-    result = done.as_json()
-    _note_drill(parts, cluster, manifest, result, None)
-    parts.events.record(
-        "backup.verified",
-        at=time.time(),
-        severity="info",
-        node=done.node,
-        detail=f"backup {manifest.id} was restored on {done.node}, and is what it should be: "
-        f"{len(done.databases)} databases, {result['seconds']} s",
-        backup=manifest.id,
-        job=job.id,
-    )
-    return result
-
-
-def _note_drill(
-    parts: Parts, cluster: Cluster, manifest: Manifest, result: dict[str, Any], trouble: str | None
-) -> None:
-    done = notes.Drill(
-        ok=trouble is None,
-        at=result["at"],
-        node=result["node"],
-        seconds=result["seconds"],
-        databases=len(result["databases"]),
-        detail=trouble,
-    )
-    notes.put_drill(parts.vaults.main(cluster), manifest.id, done)
-    _seen(parts, cluster)
-
-
-def _found(parts: Parts, job: Job, vault: Vault) -> Manifest:
-    """Also a manifest that is damaged is a finding, and the worst."""
-    backup = str(job.params["backup"])
-    try:
-        return Catalogue(vault).find(backup)
-    except ObjectDamaged as error:
-        _damaged(parts, job, backup, error)
-        raise
-
-
-def _damaged(parts: Parts, job: Job, backup: str, error: ReplicationError) -> None:
-    what = "drill" if job.params["drill"] else "check"
-    with suppress(StoreUnavailable):
-        parts.events.record(
-            "backup.damaged",
-            at=time.time(),
-            severity="error",
-            detail=f"{what} of backup {backup} failed: {error.detail}",
-            database=error.database,
-            backup=backup,
-            job=job.id,
-            error=error.slug,
-        )
-
-
-def run_hold(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
-    params = job.params
-    hold = notes.Hold(bool(params["on"]), params["reason"], job.created_at)
-    main = parts.vaults.main(cluster)
-    manifest = Catalogue(main).find(str(params["backup"]))
-    for vault in filter(None, (main, parts.vaults.copy(cluster))):
-        notes.put_hold(vault, manifest.id, hold)
-    _seen(parts, cluster)
-    return {"backup": manifest.id, "on": hold.on, "reason": hold.reason}
 
 
 def _failed(parts: Parts, cluster: Cluster, job: Job, made: str, error: ReplicationError) -> None:
@@ -328,15 +188,7 @@ def _failed(parts: Parts, cluster: Cluster, job: Job, made: str, error: Replicat
             job=job.id,
             error=error.slug,
         )
-        _seen(parts, cluster)
-
-
-def _seen(parts: Parts, cluster: Cluster) -> None:
-    """What was done is to be seen now. Where the store fails at this, it is seen later."""
-    try:
-        catalogue.refresh(parts, cluster)
-    except ReplicationError as error:
-        log.warning("catalogue not read", error=str(error))
+        catalogue.show(parts, cluster)
 
 
 def _remove_broken_off(parts: Parts, cluster: Cluster, made: str) -> None:
@@ -349,4 +201,4 @@ def _remove_broken_off(parts: Parts, cluster: Cluster, made: str) -> None:
             vault.blobs.delete(found)
             return
     with suppress(StoreUnavailable):
-        _seen(parts, cluster)
+        catalogue.show(parts, cluster)

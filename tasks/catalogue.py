@@ -7,12 +7,15 @@ from typing import Any
 
 import msgspec
 
+from config.logs import get
 from tasks.wiring import Parts
+from worker.core.errors import ReplicationError
 from worker.core.manifest import Counts, Manifest
 from worker.couch.cluster import Cluster
 from worker.ops.backup import notes
 from worker.ops.backup.catalogue import Catalogue, Unreadable
 
+log = get(__name__)
 EVERY = 300.0  # seconds between two readings without a reason; what we do ourselves is read at once
 
 
@@ -32,6 +35,14 @@ def refresh(parts: Parts, cluster: Cluster) -> None:
         if found.id not in known:
             entries[found.id] = [entry(one) for one in found.entries]
     parts.backups.save(summaries, entries, time.time())
+
+
+def show(parts: Parts, cluster: Cluster) -> None:
+    """What was done is to be seen now. Where the store fails at this, it is seen later."""
+    try:
+        refresh(parts, cluster)
+    except ReplicationError as error:
+        log.warning("catalogue not read", error=str(error))
 
 
 def summary(manifest: Manifest, hold: notes.Hold | None, drill: notes.Drill | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from tasks.away import away
+from tasks.backup_care import scratch_tag
 from tasks.health import sweep_now
 from tasks.jobs import Job
 from tasks.policy import gives_up
@@ -224,7 +225,7 @@ def _only(job: Job, chain: Chain, cluster: Cluster, node: str, control: Control)
     """The ids that were asked for, and those that match the selector; None for all."""
     ids, selector = job.params["ids"], job.params["selector"]
     if selector is not None:
-        found = matching(chain, selector, cluster[node], job.id[-12:], control)
+        found = matching(chain, selector, cluster[node], scratch_tag(job), control)
         return frozenset(found) | frozenset(ids or ())
     return None if ids is None else frozenset(ids)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tasks.backup import run_backup, run_check, run_hold, run_prune
+from tasks.backup import run_backup
+from tasks.backup_care import run_check, run_hold, run_prune
 from tasks.deliver import run_webhook
 from tasks.jobs import Job, Kind
 from tasks.reconcile import run_setup

@@ -31,6 +31,7 @@
         ├── ObjectMissing        an object of a backup is not in the store
         ├── ObjectDamaged        an object of a backup is not what its checksum says, or makes no sense
         ├── WrongKey             an object of a backup is sealed for another BACKUP_KEY
+        ├── NotSealed            the newest backup is not sealed although BACKUP_KEY is set
         ├── BackupUnknown        there is no such backup, or this database is not in it
         ├── BackupsOff           BACKUP_URL is not set
         ├── BackupIncomplete     some databases could not be backed up; the others were

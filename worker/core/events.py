@@ -36,6 +36,7 @@ class EventType(StrEnum):
     BACKUP_FRESH = "backup.fresh"
     BACKUP_VERIFIED = "backup.verified"
     BACKUP_DAMAGED = "backup.damaged"
+    BACKUP_NOT_CHECKED = "backup.not-checked"
     BACKUP_NOT_COPIED = "backup.not-copied"
     RESTORE_FINISHED = "restore.finished"
     RESTORE_FAILED = "restore.failed"
@@ -63,6 +64,9 @@ ABOUT: Mapping[EventType, About] = {
     EventType.BACKUP_FRESH: About("there is a good backup of everything again", ("backup",)),
     EventType.BACKUP_VERIFIED: About("a backup was restored as a drill, and was what it should be", ("backup", "job")),
     EventType.BACKUP_DAMAGED: About("a check or a drill found a backup wanting", ("backup", "job", "error")),
+    EventType.BACKUP_NOT_CHECKED: About(
+        "a check or a drill could not be carried out: a node or the store was away", ("backup", "job", "error")
+    ),
     EventType.BACKUP_NOT_COPIED: About("backups could not be copied to the second location", ("backup", "error")),
     EventType.RESTORE_FINISHED: About("databases were restored", ("backup", "job", "mode", "refused")),
     EventType.RESTORE_FAILED: About("a restore failed", ("backup", "job", "mode", "error")),

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tasks.backup import candidates, run_backup
+from tasks.backup import run_backup
+from tasks.backup_nodes import candidates
 from tasks.jobs import Kind
 from tests.builders import Listener
 from tests.fakes.couchdb import FakeCouch

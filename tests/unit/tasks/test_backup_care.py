@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.backup import run_check, run_hold, run_prune
+from tasks.backup_care import run_check, run_hold, run_prune, scratch_tag
 from tasks.backup_watch import drill_request
 from tasks.jobs import Kind, Request
 from tests.fakes.couchdb import FakeCouch
@@ -25,6 +25,7 @@ from worker.core.names import SCRATCH
 from worker.couch.cluster import Cluster
 from worker.ops.backup.notes import hold_of
 from worker.ops.control import Unattended
+from worker.ops.scratch import scratch
 
 
 @pytest.fixture
@@ -214,8 +215,14 @@ def test_a_node_that_fails_is_no_finding_of_the_backup(
     with pytest.raises(Unreachable):
         drill(world, cluster, made, "a")
 
+    assert told(world, "backup.not-checked") == []  # it is tried again
+    with pytest.raises(Unreachable):
+        drill(world, cluster, made, "a", failures=2)
+
     assert seen(world, made)["drill"]["ok"] is True
     assert told(world, "backup.damaged") == []
+    (event,) = told(world, "backup.not-checked")
+    assert (event.severity.value, event.data["backup"], event.data["error"]) == ("warning", made, "unreachable")
 
 
 def test_a_node_that_fails_in_the_middle_is_no_finding_either(
@@ -230,6 +237,23 @@ def test_a_node_that_fails_in_the_middle_is_no_finding_either(
 
 
 # legal holds
+
+
+def test_scratch_databases_that_nobody_uses_any_more_go(couch: FakeCouch, cluster: Cluster) -> None:
+    """Of an attempt whose node was away when the next one chose another."""
+    world = backing()
+    fill(cluster, "pdfs")
+    made = back_up(world, cluster)["backup_id"]
+    job = world.jobs.submit(drill_request(made)).job
+    for node in ("a", "c"):
+        for tag in (scratch_tag(job), "of-another"):
+            scratch(cluster[node], tag).create()
+    couch["b"].fail("refused")
+
+    assert prune(world, cluster, dry_run=True).get("scratch") is None
+    assert prune(world, cluster)["scratch"] == [f"{node}/{SCRATCH}of-another" for node in ("a", "c")]
+    assert scratch(cluster["a"], scratch_tag(job)).info() is not None
+    assert prune(world, cluster)["scratch"] == []
 
 
 def test_a_hold_keeps_a_backup_until_it_is_taken_off(cluster: Cluster) -> None:

@@ -14,13 +14,13 @@ from typing import Any
 from worker.blobs.vault import Vault
 from worker.core.errors import DrillFailed, ObjectDamaged, ObjectMissing
 from worker.core.manifest import Entry, Manifest
-from worker.core.names import SCRATCH
 from worker.couch.database import Database
 from worker.couch.server import Server
 from worker.ops.backup.compare import InBackup, OnNode, differing
 from worker.ops.control import Control, Quiet
 from worker.ops.restore.chain import Chain
 from worker.ops.restore.database import restore_new
+from worker.ops.scratch import scratch
 
 MOST_LISTED = 20
 
@@ -51,14 +51,14 @@ def drill(vault: Vault, manifest: Manifest, server: Server, control: Control, *,
     for done, entry in enumerate(manifest.entries):
         control.check()
         control.report("drill", done, len(manifest.entries), "databases")
-        scratch = Database(server, f"{SCRATCH}{tag}")
-        scratch.drop()
+        there = scratch(server, tag)
+        there.drop()
         try:
-            why = _one(vault, entry, scratch, control, result)
+            why = _one(vault, entry, there, control, result)
         except (ObjectDamaged, ObjectMissing) as damage:  # this is what drills are for: the others are still looked at
             why = damage.detail
         finally:
-            scratch.drop()
+            there.drop()
         if why:
             result.failed[entry.database] = why
     result.seconds = time.monotonic() - began
@@ -70,14 +70,14 @@ def drill(vault: Vault, manifest: Manifest, server: Server, control: Control, *,
     return result
 
 
-def _one(vault: Vault, entry: Entry, scratch: Database, control: Control, result: Drilled) -> str | None:
+def _one(vault: Vault, entry: Entry, there: Database, control: Control, result: Drilled) -> str | None:
     """Why the database is not what the backup says; None where it is."""
     chain = Chain.of(vault, entry)
-    restored = restore_new(vault, chain, scratch, Quiet(control))
+    restored = restore_new(vault, chain, there, Quiet(control))
     if restored.refused.count:
         first = restored.refused.listed[0]
         return f"{restored.refused.count} documents were refused, as {first['id']}: {first['reason']}"
-    leaves, ids = differing(InBackup(vault, chain, control), OnNode(scratch, control))
+    leaves, ids = differing(InBackup(vault, chain, control), OnNode(there, control))
     result.databases[entry.database] = {"leaves": leaves, "documents": entry.counts.documents}
     if ids:
         return f"{len(ids)} documents came back otherwise than they are in the backup: {', '.join(ids[:MOST_LISTED])}"

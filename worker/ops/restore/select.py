@@ -13,33 +13,32 @@ from typing import Any
 import msgspec
 
 from worker.core.documents import with_attachments
-from worker.core.names import SCRATCH
 from worker.core.rollback import winner
-from worker.couch.database import Database
 from worker.couch.revisions import Revisions
 from worker.couch.server import Server
 from worker.ops.control import Control
 from worker.ops.restore.chain import DOCUMENTS, Chain
 from worker.ops.restore.leaves import Document, documents
 from worker.ops.restore.write import batched
+from worker.ops.scratch import scratch
 
 
 def matching(chain: Chain, selector: Mapping[str, Any], server: Server, tag: str, control: Control) -> list[str]:
     """The ids, sorted. `tag` names the scratch database. Raises what the store and the node raise: BadRequest for a
     selector that CouchDB does not take."""
     found: list[str] = []
-    scratch = Database(server, f"{SCRATCH}{tag}")
+    there = scratch(server, tag)
     try:
         for piece in chain.pieces(DOCUMENTS):
             control.check()
             control.report("select", len(found), None, "documents")
-            scratch.drop()
-            scratch.create(shards=1 if server.capabilities().scheduler else None)
+            there.drop()
+            there.create(shards=1 if server.capabilities().scheduler else None)
             for batch in batched(line for document in documents(piece) for line in _live(document)):
-                Revisions(scratch).write(batch)
-            found += [key for key, _ in scratch.leaves(selector=selector)]
+                Revisions(there).write(batch)
+            found += [key for key, _ in there.leaves(selector=selector)]
     finally:
-        scratch.drop()
+        there.drop()
     return sorted(found)
 
 
