@@ -102,17 +102,32 @@ def run(
     if finished is not None:
         return finished
     control.report("look")
+    entries, failed = _back_up(cluster, order, vault, control, throttle or Throttle(), rest)
+    if failed and not entries:
+        raise next(iter(failed.values()))
+    manifest = _manifest(order, vault, entries, failed)
+    vault.blobs.settle()
+    control.check()  # whoever has lost the job vouches for nothing any more
+    vault.write_record(f"{folder(order.id)}/{MANIFEST}", manifest)
+    vault.blobs.settle()
+    vault.blobs.delete([found.name for found in vault.blobs.listed(f"{folder(order.id)}/journal")])
+    return _whole(manifest)
+
+
+def _back_up(
+    cluster: Cluster, order: Order, vault: Vault, control: Control, throttle: Throttle, rest: Callable[[], None]
+) -> tuple[list[Entry], dict[str, ReplicationError]]:
+    """Each database, a few at a time: what was saved, and what failed."""
     earlier = _Earlier(vault, order)
     progress = _Progress(control, len(order.databases))
+    entries: list[Entry] = []
+    failed: dict[str, ReplicationError] = {name: Unreachable(why) for name, why in order.unreached.items()}
     with ExitStack() as stack:
         fetchers = _pool(stack, FETCHERS, "backup-fetch")
         carriers = _pool(stack, CARRIERS, "backup-attachment")
-        throttle = throttle or Throttle()
         stack.callback(throttle.stop)  # before the pools are waited for
         attachments = AttachmentStore(vault, throttle)
         tools = Tools(vault, attachments, throttle, fetchers, carriers, control, rest, order.chunk_bytes)
-        entries: list[Entry] = []
-        failed: dict[str, ReplicationError] = {name: Unreachable(why) for name, why in order.unreached.items()}
 
         def one(database: str) -> Entry:
             return _one(cluster, order, database, earlier, tools, progress)
@@ -126,15 +141,7 @@ def run(
                 failed[outcome.key] = outcome.error
             progress.databases += 1
             progress.report()
-    if failed and not entries:
-        raise next(iter(failed.values()))
-    manifest = _manifest(order, vault, entries, failed)
-    vault.blobs.settle()
-    control.check()  # whoever has lost the job vouches for nothing any more
-    vault.write_record(f"{folder(order.id)}/{MANIFEST}", manifest)
-    vault.blobs.settle()
-    vault.blobs.delete([found.name for found in vault.blobs.listed(f"{folder(order.id)}/journal")])
-    return _whole(manifest)
+    return entries, failed
 
 
 def _finished(vault: Vault, order: Order) -> Manifest | None:
