@@ -234,7 +234,7 @@ class Settings(BaseModel):
     backup_blackout: str = Field(
         "",
         description="When no scheduled backup or drill begins, UTC: `mon-fri 08:00-18:00, sat 22:00-02:00`. A backup "
-        "that runs waits until the window is over.",
+        "that runs waits until the window is over, and others behind it: cancel its job to let one through.",
     )
     backup_max_mb_per_second: float = Field(
         0, ge=0, description="Most megabytes a second that a backup reads from a node. 0: no limit."

@@ -446,6 +446,21 @@ def test_refusals_of_databases_that_an_attempt_before_has_finished_are_told(
     assert told["pdfs"] == (True, [])
 
 
+def test_users_are_restored_on_one_node_after_the_other(couch: FakeCouch, cluster: Cluster) -> None:
+    world = backing()
+    ann = {"_id": "org.couchdb.user:ann", "name": "ann", "type": "user", "roles": [], "n": 1}
+    Database(cluster["a"], "_users").put(ann)
+    back_up(world, cluster, "_users")
+    for node in couch.nodes:
+        couch[node].drop("_users")
+        Database(cluster[node], "_users").create()
+
+    for node in couch.nodes:
+        assert restore(world, cluster, "_users", node=node)["refused"]["count"] == 0
+
+    assert [numbers(couch, node, "_users") for node in couch.nodes] == [{ann["_id"]: 1}] * 3
+
+
 def test_nodes_that_are_not_empty_are_not_written_to(
     world: World, couch: FakeCouch, cluster: Cluster, pdfs: dict[str, Database]
 ) -> None:

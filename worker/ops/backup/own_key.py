@@ -1,8 +1,8 @@
 """The system's own key, with which it reads its records again where BACKUP_KEY holds only recipients.
 
 It lies in our own database on every node, where server admins and REPLICATION_USER alone can read it: both read every
-database anyway, and a record tells of these only their names and sizes. Nothing is lost with it but the way to go on from earlier backups: the next one is full, and the identity in the
-safe opens everything.
+database anyway, and a record tells of these only their names and sizes. Nothing is lost with it but the way to go on
+from earlier backups: the next one is full, and the identity in the safe opens everything.
 
 It is an ordinary document, because CouchDB takes any `_local` one, whatever was there before: of two who make a key at
 the same moment both would believe that theirs is the one.
