@@ -238,6 +238,12 @@ class DrillBody(Out):
     detail: str | None = Field(description="What was found wanting.")
 
 
+class DamageBody(Out):
+    by: Literal["check", "drill"]
+    at: Time
+    detail: str | None
+
+
 class FailedBody(Out):
     database: str
     error: str = Field(examples=["unreachable"])
@@ -273,6 +279,7 @@ class BackupSummary(Out):
     lost: int | None = Field(None, description="Attachments and revisions that a node listed and could not give.")
     failed: list[FailedBody] | None = None
     verified: bool | None = Field(None, description="Whether a drill found it right; null: there was none.")
+    damage: DamageBody | None = Field(None, description="What a check or a drill found wrong, and none since right.")
     legal_hold: HoldBody | None = None
     drill: DrillBody | None = None
 

@@ -144,7 +144,7 @@ def _rest(parts: Parts, control: Control) -> Callable[[], None]:
 
 
 def _result(manifest: Manifest) -> dict[str, Any]:
-    told = catalogue.summary(manifest, None, None)
+    told = catalogue.summary(manifest)
     kept = ("databases", "documents", "changed", "attachments", "lost", "stored_bytes", "full", "parents")
     return {
         "backup_id": manifest.id,

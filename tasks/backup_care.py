@@ -27,6 +27,7 @@ from worker.ops.control import Control
 from worker.ops.scratch import clear_scratch
 
 PAGE = 200  # jobs
+CHECK, DRILL = "check", "drill"
 # what says that something is wrong with the backup, and not with the way to it
 _FINDINGS = (DrillFailed, ObjectDamaged, ObjectMissing)
 
@@ -73,15 +74,21 @@ def run_check(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dic
     manifest = _found(parts, job, vault)
     try:
         if not job.params["drill"]:
-            return check(vault, manifest, control).as_json()
+            told = check(vault, manifest, control).as_json()
+            _note_right(parts, cluster, vault, manifest.id, CHECK)
+            return told
         server = cluster[str(job.params["node"] or candidates(parts, cluster)[0])]
         done = drill(vault, manifest, server, control, tag=scratch_tag(job), now=time.time())
     except ReplicationError as error:
         if isinstance(error, DrillFailed) and error.result is not None:
             _note_drill(parts, cluster, manifest, error.result, error.detail)
+        if isinstance(error, _FINDINGS):
+            notes.put_damage(vault, manifest.id, notes.Damage(True, _what(job), time.time(), error.detail))
+            catalogue.show(parts, cluster)
         if gives_up(error, job, parts.settings.job_max_attempts):
             _tell(parts, job, manifest.id, error)
         raise
+    _note_right(parts, cluster, vault, manifest.id, DRILL)
     result = done.as_json()
     _note_drill(parts, cluster, manifest, result, None)
     parts.events.record(
@@ -95,6 +102,18 @@ def run_check(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dic
         job=job.id,
     )
     return result
+
+
+def _what(job: Job) -> str:
+    return DRILL if job.params["drill"] else CHECK
+
+
+def _note_right(parts: Parts, cluster: Cluster, vault: Vault, backup: str, by: str) -> None:
+    """A check cannot tell that what a drill has found is right again."""
+    found = notes.damage_of(vault, backup)
+    if found is not None and found.on and by in {found.by, DRILL}:
+        notes.put_damage(vault, backup, notes.Damage(False, by, time.time(), None))
+        catalogue.show(parts, cluster)
 
 
 def _note_drill(
@@ -123,14 +142,13 @@ def _found(parts: Parts, job: Job, vault: Vault) -> Manifest:
 
 
 def _tell(parts: Parts, job: Job, backup: str, error: ReplicationError) -> None:
-    what = "drill" if job.params["drill"] else "check"
     found = isinstance(error, _FINDINGS)
     with suppress(StoreUnavailable):
         parts.events.record(
             "backup.damaged" if found else "backup.not-checked",
             at=time.time(),
             severity="error" if found else "warning",
-            detail=f"{what} of backup {backup} failed: {error.detail}",
+            detail=f"{_what(job)} of backup {backup} failed: {error.detail}",
             database=error.database,
             backup=backup,
             job=job.id,

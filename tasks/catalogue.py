@@ -31,7 +31,7 @@ def refresh(parts: Parts, cluster: Cluster) -> None:
             summaries.append(unreadable(found))
             continue
         hold, drill = notes.hold_of(vault, found.id), notes.drill_of(vault, found.id)
-        summaries.append(summary(found, hold, drill))
+        summaries.append(summary(found, hold, drill, notes.damage_of(vault, found.id)))
         if found.id not in known:
             entries[found.id] = [entry(one) for one in found.entries]
     parts.backups.save(summaries, entries, time.time())
@@ -45,7 +45,12 @@ def show(parts: Parts, cluster: Cluster) -> None:
         log.warning("catalogue not read", error=str(error))
 
 
-def summary(manifest: Manifest, hold: notes.Hold | None, drill: notes.Drill | None) -> dict[str, Any]:
+def summary(
+    manifest: Manifest,
+    hold: notes.Hold | None = None,
+    drill: notes.Drill | None = None,
+    damage: notes.Damage | None = None,
+) -> dict[str, Any]:
     counts = Counts()
     for one in manifest.entries:
         counts = counts.plus(one.counts)
@@ -65,6 +70,7 @@ def summary(manifest: Manifest, hold: notes.Hold | None, drill: notes.Drill | No
         "failed": [msgspec.to_builtins(one) for one in manifest.failed],
         **{name: getattr(counts, name) for name in Counts.__struct_fields__},
         "legal_hold": msgspec.to_builtins(hold) if hold is not None and hold.on else None,
+        "damage": msgspec.to_builtins(damage) if damage is not None and damage.on else None,
         "drill": msgspec.to_builtins(drill) if drill else None,
     }
 

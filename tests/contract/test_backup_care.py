@@ -17,11 +17,11 @@ from tests.contract import backups
 from tests.contract.conftest import Site
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.couchdb import FakeCouch
-from worker.blobs.seal import Keys, Seals, new_identity, seals
+from worker.blobs.seal import OPEN, Keys, Seals, new_identity, seals
 from worker.blobs.store import Store
 from worker.blobs.vault import Vault
 from worker.core.errors import DrillFailed, HandedBack, ObjectDamaged, ObjectMissing, WrongKey
-from worker.core.manifest import Manifest
+from worker.core.manifest import DAMAGED, Manifest
 from worker.core.names import SCRATCH
 from worker.couch.database import Database
 from worker.ops.backup import notes, objects
@@ -149,6 +149,50 @@ def test_what_is_damaged_is_named(
         assert (told["damaged"]["count"], told["damaged"]["truncated"]) == (1, False)
     if place in {chunk_of, attachment_of}:  # what a record names that cannot be read, nobody knows
         assert told["objects"] == whole
+
+
+@pytest.mark.parametrize("finds", ["check", "drill"])
+@pytest.mark.parametrize("is_sealed", [False, True])
+def test_an_attachment_that_was_found_damaged_is_stored_again(
+    site: Site, filled: Database, blobs: Store, finds: str, is_sealed: bool, tag: str
+) -> None:
+    """Not sealed, it is whole again for the backups before as well."""
+    vault = Vault(blobs, seals(Keys.parse(new_identity())) if is_sealed else OPEN)
+    first = backups.back_up(site, vault, filled.name)
+    name = attachment_of(vault, first, filled.name)
+    flip(vault, name)
+    again = backups.back_up(site, vault, filled.name, at=1, full=True)
+    assert damaged(vault, again)["damaged"]["count"] == 1  # nobody has found it yet
+    vault.blobs.delete([f"{name}{DAMAGED}"])
+    if finds == "check":
+        damaged(vault, first)
+    else:
+        with pytest.raises(DrillFailed):
+            drilled(site, vault, first, tag)
+    healed = backups.back_up(site, vault, filled.name, at=2, full=True)
+    assert checked(vault, healed).bad == 0
+    if is_sealed:
+        assert damaged(vault, first)["damaged"]["count"] == 1
+    else:
+        assert checked(vault, first).bad == 0
+        assert f"{name}{DAMAGED}" not in backups.objects(vault)
+
+
+def test_nothing_goes_on_from_what_was_found_damaged(site: Site, filled: Database) -> None:
+    vault = backups.memory()
+    first = backups.back_up(site, vault, filled.name)
+    filled.put({"_id": "a"})
+    backups.back_up(site, vault, filled.name, at=1)
+    notes.put_damage(vault, first.id, notes.Damage(True, "check", 1.0, "a chunk is damaged"))
+    filled.put({"_id": "b"})
+    entry = backups.entry_of(backups.back_up(site, vault, filled.name, at=2), filled.name)
+    assert (entry.full, entry.why) == (
+        True,
+        f"backup {first.id}, which this one would go on from, was found damaged",
+    )
+    notes.put_damage(vault, first.id, notes.Damage(False, "check", 2.0, None))
+    filled.put({"_id": "c"})
+    assert not backups.entry_of(backups.back_up(site, vault, filled.name, at=3), filled.name).full
 
 
 def test_everything_that_is_damaged_is_counted(site: Site) -> None:

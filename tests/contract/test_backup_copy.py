@@ -16,7 +16,7 @@ from tests.fakes.blobs import FakeBlobs
 from worker.blobs.seal import OPEN, Keys, Seals, new_identity, seals
 from worker.blobs.store import SLICE, Store
 from worker.blobs.vault import Vault
-from worker.core.errors import ObjectMissing, StoreUnavailable
+from worker.core.errors import ObjectDamaged, ObjectMissing, StoreUnavailable
 from worker.core.manifest import Manifest
 from worker.couch.database import Database
 from worker.ops.backup.catalogue import Catalogue
@@ -129,6 +129,27 @@ def test_nothing_goes_there_because_it_is_gone_here(site: Site, filled: Database
     assert blobs.named("delete") == []
     assert whole(Vault(blobs))[0] == third.id
     assert len(whole(Vault(blobs))) == 3
+
+
+@pytest.mark.parametrize("size", [100, SLICE + 1])
+def test_what_is_damaged_is_not_carried_on(site: Site, size: int) -> None:
+    if size > SLICE and site.kind != "fake":
+        pytest.skip("the same on all nodes, and it takes long")
+    database = Database(site.cluster["a"], site.name())
+    database.create()
+    put_attachment(database, "scan", "data.bin", random.Random(7).randbytes(size))  # noqa: S311 - the same each time
+    source, target = backups.memory(), backups.memory()
+    backups.back_up(site, source, database.name)
+    (name,) = backups.objects(source, "attachments")
+    good = source.blobs.get(name)
+    source.blobs.put(name, bytes([good[0] ^ 1]) + good[1:])
+    with pytest.raises(ObjectDamaged, match=name):
+        copied(source, target)
+    assert name not in backups.objects(target)
+    assert whole(target) == []
+    source.blobs.put(name, good)
+    copied(source, target)
+    assert len(whole(target)) == 1
 
 
 def test_one_that_cannot_be_copied_does_not_keep_the_others_from_it(site: Site, filled: Database) -> None:

@@ -39,7 +39,7 @@ class Vault:
         return self._put(name, _packed(data), self.seals.content)
 
     def read(self, stored: Stored) -> bytes:
-        return _unpacked(stored.object, self._opened(self.seals.content, self._checked(stored), stored.object))
+        return _unpacked(stored.object, self._opened(self.seals.content, self.checked(stored), stored.object))
 
     # --- records
 
@@ -55,7 +55,7 @@ class Vault:
         return self._put(name, _packed(msgspec.json.encode(record)), self.seals.records)
 
     def read_record(self, stored: Stored, kind: type[Record]) -> Record:
-        return self._decoded(stored.object, self._checked(stored), kind)
+        return self._decoded(stored.object, self.checked(stored), kind)
 
     def find_record(self, name: str, kind: type[Record]) -> Record:
         """The record of this name, whatever its checksum is: for those that no other vouches for. Sealed or not: it
@@ -104,7 +104,7 @@ class Vault:
         return self._put(name, _packed(data), self.seals.records)
 
     def read_lines(self, stored: Stored) -> bytes:
-        return _unpacked(stored.object, self._opened(self.seals.records, self._checked(stored), stored.object))
+        return _unpacked(stored.object, self._opened(self.seals.records, self.checked(stored), stored.object))
 
     def _decoded(self, name: str, data: bytes, kind: type[Record]) -> Record:
         try:
@@ -132,21 +132,36 @@ class Vault:
         return stored
 
     def read_bytes(self, stored: Stored) -> bytes:
-        return self._opened(self.seals.content, self._checked(stored), stored.object)
+        return self._opened(self.seals.content, self.checked(stored), stored.object)
 
     @contextmanager
     def opened(self, stored: Stored) -> Iterator[Path]:
         """An attachment as a file of its plain bytes, for as long as it is used."""
-        with self.scratch() as raw, self.scratch() as plain:
-            digest = hashlib.sha256()
-            with disk_errors(), raw.open("wb") as file:
-                for piece in self.blobs.slices(stored.object):
-                    digest.update(piece)
-                    file.write(piece)
-            _require(stored, digest.hexdigest(), raw.stat().st_size)
+        with self.raw(stored) as raw, self.scratch() as plain:
             with disk_errors():
                 _seal_of(self.seals.content, stored.object).open_file(raw, plain, stored.object)
             yield plain
+
+    @contextmanager
+    def raw(self, stored: Stored) -> Iterator[Path]:
+        """An object as a file, as it lies there."""
+        with self.scratch() as path:
+            digest = hashlib.sha256()
+            with disk_errors(), path.open("wb") as file:
+                for piece in self.blobs.slices(stored.object):
+                    digest.update(piece)
+                    file.write(piece)
+            _require(stored, digest.hexdigest(), path.stat().st_size)
+            yield path
+
+    def checked(self, stored: Stored) -> bytes:
+        """The same in memory."""
+        try:
+            data = self.blobs.get(stored.object, most=stored.size)
+        except Oversize as found:
+            raise _wrong_size(stored, found.size) from None
+        _require(stored, hashlib.sha256(data).hexdigest(), len(data))
+        return data
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -171,14 +186,6 @@ class Vault:
     @staticmethod
     def _opened(seal: Seal, data: bytes, name: str) -> bytes:
         return _seal_of(seal, name).open(data, name)
-
-    def _checked(self, stored: Stored) -> bytes:
-        try:
-            data = self.blobs.get(stored.object, most=stored.size)
-        except Oversize as found:
-            raise _wrong_size(stored, found.size) from None
-        _require(stored, hashlib.sha256(data).hexdigest(), len(data))
-        return data
 
     def _put(self, name: str, data: bytes, seal: Seal) -> Stored:
         data = seal.close(data)

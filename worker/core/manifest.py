@@ -8,6 +8,7 @@
     backups/ID/db/NAME/N-HASH.zst         a chunk: documents, one a line, as the node sent them
     backups/ID/journal/NAME/N.json        what a broken off run has done; gone when it has ended
     attachments/KEY/AB/NAME               the bytes of one attachment, once for all backups
+    attachments/KEY/AB/NAME.damaged       empty: a check found those to be others than they were
 
 NAME of a database is a hash: its own name may hold slashes, and should not be read by whoever sees the store. Sealed
 objects end in `.age`. Records hold the SHA-256 of every object that they name, so that the set's record vouches for
@@ -29,6 +30,7 @@ MANIFEST = "manifest.json"
 RECORD = "record"
 BACKUPS = "backups"
 ATTACHMENTS = "attachments"
+DAMAGED = ".damaged"
 LATEST = "latest"  # instead of an id: the newest
 EVERYTHING = "*"  # the scope of a backup of all that the settings name
 

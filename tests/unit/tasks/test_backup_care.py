@@ -102,6 +102,25 @@ def test_every_damaged_object_is_named_and_told(world: World, cluster: Cluster, 
     assert seen(world, made)["drill"] is None, "a check restores nothing"
 
 
+def test_what_was_found_damaged_is_listed_until_it_is_found_right(world: World, cluster: Cluster, made: str) -> None:
+    store = blobs(world, cluster)
+    name = next(name for name in reversed(objects(world, cluster)) if "-documents-" in name)
+    good = store.get(name)
+    damage(world, cluster, "-documents-")
+    with pytest.raises(DrillFailed):
+        drill(world, cluster, made)
+    assert (seen(world, made)["damage"]["by"], name in seen(world, made)["damage"]["detail"]) == ("drill", True)
+
+    newest = back_up(world, cluster, "notes", "pdfs")
+    assert newest["full"] is True, "it goes on from nothing that is damaged"
+
+    store.put(name, good)
+    check(world, cluster, made)
+    assert seen(world, made)["damage"]["by"] == "drill", "a check restores nothing"
+    drill(world, cluster, made)
+    assert seen(world, made)["damage"] is None
+
+
 def test_an_object_that_is_missing_is_damage(world: World, cluster: Cluster, made: str) -> None:
     name = damage(world, cluster, "-documents-")
     blobs(world, cluster).delete([name])

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from worker.blobs.vault import PIECE, Vault, disk_errors
 from worker.core.errors import BadAnswer, BadRequest, NotFound, TimedOut, Unreachable
-from worker.core.manifest import ATTACHMENTS, Stored
+from worker.core.manifest import ATTACHMENTS, DAMAGED, Stored
 from worker.couch.revisions import Revisions, Stub
 from worker.ops.backup.pace import Throttle
 
@@ -36,6 +36,7 @@ class AttachmentStore:
         self._shards: OrderedDict[str, dict[str, Stored]] = OrderedDict()
         self._listing: dict[str, threading.Lock] = {}
         self._under_way: dict[str, Future[Stored]] = {}
+        self._damaged: set[str] = set()
         self._known = 0
 
     def keep(self, revisions: Revisions, document: str, revision: str, name: str, stub: Stub) -> Stored:
@@ -95,13 +96,19 @@ class AttachmentStore:
         return stored.size > stub.stored_length + SEALED
 
     def _listed(self, shard: str) -> Iterator[tuple[str, Stored]]:
-        for found in self._vault.blobs.listed(self._folder(shard)):
-            key, _, rest = found.name.rpartition("/")[2].partition("-")
+        there = {found.name: found.size for found in self._vault.blobs.listed(self._folder(shard))}
+        damaged = {name for name in there if f"{name}{DAMAGED}" in there}
+        with self._lock:
+            self._damaged |= damaged
+        for name, size in there.items():
+            key, _, rest = name.rpartition("/")[2].partition("-")
             digest = rest.partition(".")[0]
-            if len(digest) == 64:
-                yield key, Stored(found.name, digest, found.size)
+            if len(digest) == 64 and not name.endswith(DAMAGED) and name not in damaged:
+                yield key, Stored(name, digest, size)
 
     def _remember(self, key: str, stored: Stored) -> None:
+        if stored.object in self._damaged:  # and is no more: not sealed, it has the name that it had
+            self._vault.blobs.delete([f"{stored.object}{DAMAGED}"])
         with self._lock:
             if key[:2] in self._shards:
                 self._shards[key[:2]][key] = stored

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from worker.blobs.vault import Vault
 from worker.core.errors import ObjectDamaged, ObjectMissing, ReplicationError, WrongKey
-from worker.core.manifest import DatabaseManifest, Manifest, Stored
+from worker.core.manifest import ATTACHMENTS, DAMAGED, DatabaseManifest, Manifest, Stored
 from worker.ops.backup import objects
 from worker.ops.control import Control
 from worker.ops.parallel import batches, pooled
@@ -71,6 +71,8 @@ def check(vault: Vault, manifest: Manifest, control: Control) -> Checked:
             vault.check(stored)
         except (ObjectMissing, ObjectDamaged) as error:
             result.damaged(stored.object, error)
+            if isinstance(error, ObjectDamaged) and stored.object.startswith(f"{ATTACHMENTS}/"):
+                vault.blobs.put(f"{stored.object}{DAMAGED}", b"")  # so that the next backup stores it again
         else:
             result.fine(stored)
 

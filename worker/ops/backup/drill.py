@@ -8,14 +8,16 @@ had: only the backup knows, and its checksums say that nobody changed it (worker
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from worker.blobs.vault import Vault
-from worker.core.errors import DrillFailed, ObjectDamaged, ObjectMissing
+from worker.core.errors import DrillFailed, ObjectDamaged, ObjectMissing, ReplicationError
 from worker.core.manifest import Entry, Manifest
 from worker.couch.database import Database
 from worker.couch.server import Server
+from worker.ops.backup.check import check
 from worker.ops.backup.compare import InBackup, OnNode, differing
 from worker.ops.control import Control, Quiet
 from worker.ops.restore.chain import Chain
@@ -46,7 +48,7 @@ def drill(vault: Vault, manifest: Manifest, server: Server, control: Control, *,
 
     Raises DrillFailed, whose `result` says of which databases, and what the node and the store raise.
     """
-    began = time.monotonic()
+    began, spoilt = time.monotonic(), False
     result = Drilled(manifest.id, server.node.name, now)
     for done, entry in enumerate(manifest.entries):
         control.check()
@@ -56,12 +58,15 @@ def drill(vault: Vault, manifest: Manifest, server: Server, control: Control, *,
         try:
             why = _one(vault, entry, there, control, result)
         except (ObjectDamaged, ObjectMissing) as damage:  # this is what drills are for: the others are still looked at
-            why = damage.detail
+            why, spoilt = damage.detail, True
         finally:
             there.drop()
         if why:
             result.failed[entry.database] = why
     result.seconds = time.monotonic() - began
+    if spoilt:
+        with suppress(ReplicationError):
+            check(vault, manifest, Quiet(control))  # marks all that is damaged; a restore stops at the first
     if result.failed:
         name, why = next(iter(result.failed.items()))
         error = DrillFailed(f"{len(result.failed)} of {len(manifest.entries)} databases: {name}: {why}", database=name)

@@ -17,6 +17,7 @@ from worker.core.manifest import folder
 Note = TypeVar("Note")
 HOLD = "hold"
 DRILL = "drill"
+DAMAGE = "damage"
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -38,6 +39,16 @@ class Drill(msgspec.Struct, frozen=True):
     detail: str | None
 
 
+class Damage(msgspec.Struct, frozen=True):
+    """What a check or a drill (`by`) found wrong with a backup, or with what it goes on from. `on`: no later one has
+    found it right again."""
+
+    on: bool
+    by: str
+    at: float
+    detail: str | None
+
+
 def put_hold(vault: Vault, backup: str, hold: Hold) -> None:
     vault.write_record(_name(backup, HOLD), hold)
 
@@ -52,6 +63,14 @@ def put_drill(vault: Vault, backup: str, done: Drill) -> None:
 
 def drill_of(vault: Vault, backup: str) -> Drill | None:
     return _find(vault, backup, DRILL, Drill)
+
+
+def put_damage(vault: Vault, backup: str, found: Damage) -> None:
+    vault.write_record(_name(backup, DAMAGE), found)
+
+
+def damage_of(vault: Vault, backup: str) -> Damage | None:
+    return _find(vault, backup, DAMAGE, Damage)
 
 
 def holds(vault: Vault, backups: Iterable[str]) -> set[str]:

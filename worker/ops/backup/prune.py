@@ -15,7 +15,7 @@ from typing import Any
 
 from worker.blobs.vault import Vault
 from worker.core.errors import ObjectDamaged, ObjectMissing, ReplicationError, WrongKey
-from worker.core.manifest import ATTACHMENTS, folder
+from worker.core.manifest import ATTACHMENTS, DAMAGED, folder
 from worker.core.retention import Held, Policy, decide
 from worker.ops.backup import objects
 from worker.ops.backup.catalogue import Catalogue, Unreadable
@@ -149,7 +149,7 @@ def _sweep(
     gone = []
     for found in vault.blobs.listed(ATTACHMENTS):
         # what came lately may be of a group that one of those had under way
-        if _mark(found.name) not in needed and now - found.modified > ABANDONED:
+        if _mark(found.name.removesuffix(DAMAGED)) not in needed and now - found.modified > ABANDONED:
             gone.append(found.name)
             result.bytes += found.size
     for portion in batches(gone, AT_ONCE):

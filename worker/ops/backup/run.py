@@ -41,6 +41,7 @@ from worker.ops.backup.attachments import AttachmentStore
 from worker.ops.backup.catalogue import Catalogue
 from worker.ops.backup.database import DatabaseBackup, Earlier, Saved, Tools
 from worker.ops.backup.group import FULL
+from worker.ops.backup.notes import damage_of
 from worker.ops.backup.pace import Throttle
 from worker.ops.control import Control
 from worker.ops.parallel import pooled
@@ -170,6 +171,9 @@ class _Earlier:
     only as far as needed, and nothing but those entries is kept."""
 
     def __init__(self, vault: Vault, order: Order) -> None:
+        self._vault = vault
+        self._lock = threading.Lock()
+        self._found_damaged: dict[str, bool] = {}
         self._catalogue = Catalogue(vault)
         self._order = order
         self._began: dict[str, float] = {}
@@ -190,6 +194,8 @@ class _Earlier:
         backup, sealed_for, entry = self._entries[database]
         if sealed_for != key:
             return None, "BACKUP_KEY has changed since the backup before"
+        if bad := next((one for one in sorted({backup, *entry.chain}) if self._damaged(one)), None):
+            return None, f"backup {bad}, which this one would go on from, was found damaged"
         try:
             found = self._catalogue.earlier(entry)
         except (ObjectMissing, ObjectDamaged, WrongKey) as error:
@@ -197,6 +203,13 @@ class _Earlier:
         if self._too_old(entry, found):
             return None, "the chain has reached the age at which a full one begins"
         return found, None
+
+    def _damaged(self, backup: str) -> bool:
+        with self._lock:
+            if backup not in self._found_damaged:
+                found = damage_of(self._vault, backup)
+                self._found_damaged[backup] = found is not None and found.on
+            return self._found_damaged[backup]
 
     def _too_old(self, entry: Entry, found: Earlier) -> bool:
         began = self._began.get(min((*entry.chain, found.parent.backup)))
