@@ -181,17 +181,17 @@ def test_an_attachment_that_was_found_damaged_is_stored_again(
 def test_nothing_goes_on_from_what_was_found_damaged(site: Site, filled: Database) -> None:
     vault = backups.memory()
     first = backups.back_up(site, vault, filled.name)
-    filled.put({"_id": "a"})
+    filled.put({"_id": "a", "kind": "new"})
     backups.back_up(site, vault, filled.name, at=1)
     notes.put_damage(vault, first.id, notes.Damage(True, "check", 1.0, "a chunk is damaged"))
-    filled.put({"_id": "b"})
+    filled.put({"_id": "b", "kind": "new"})
     entry = backups.entry_of(backups.back_up(site, vault, filled.name, at=2), filled.name)
     assert (entry.full, entry.why) == (
         True,
         f"backup {first.id}, which this one would go on from, was found damaged",
     )
     notes.put_damage(vault, first.id, notes.Damage(False, "check", 2.0, None))
-    filled.put({"_id": "c"})
+    filled.put({"_id": "c", "kind": "new"})
     assert not backups.entry_of(backups.back_up(site, vault, filled.name, at=3), filled.name).full
 
 

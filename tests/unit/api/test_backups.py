@@ -237,6 +237,7 @@ def test_a_backup_is_told_with_all_that_is_known_of_it() -> None:
         "lost": 0,
         "failed": [{"database": "drafts", "error": "unreachable", "detail": "b: connection refused"}],
         "verified": True,
+        "damage": None,
         "legal_hold": {"reason": "case 17", "at": "2026-11-23T14:59:55.000Z"},
         "drill": {
             "ok": True,
