@@ -13,6 +13,9 @@ CANDIDATES := $(shell command -v redis-server >/dev/null 2>&1 \
 	&& echo python3.13 python3.12 python3.11 python3 || echo python3.12 python3.11 python3 python3.13)
 COUCHDB := $(or $(COUCHDB_BIN),$(shell command -v couchdb 2>/dev/null || ls /opt/couchdb/bin/couchdb 2>/dev/null))
 
+# Without its compiled files Python would read every module of ours anew in each of the many processes of a run
+CACHED := PYTHONDONTWRITEBYTECODE=
+
 # Two files of tests at a time, in their order: the many short ones at the end fill both. But nodes that are given are one
 # set, and two control planes over it would take each other's links away
 SIDE_BY_SIDE := $(if $(COUCHDB_TEST_URLS),,-n 2 --dist loadfile --no-loadscope-reorder)
@@ -36,7 +39,7 @@ run: setup ## run the system with the nodes of .env (python app.py)
 	@exec $(BIN)/python app.py $(ARGS)
 
 test: dev standin haproxy ## run all tests; ARGS="-m 'not system'" for the quick ones
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
+	@$(CACHED) $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 check: dev ## lint, format, types, layers
 	$(BIN)/ruff check .

@@ -275,7 +275,8 @@ def test_attachments_are_stored_once_and_never_fetched_again(site: Site, filled:
 
 
 def test_a_large_attachment_comes_back(site: Site) -> None:
-    data = random.Random(7).randbytes(50_000_000)  # noqa: S311 - the same each time
+    size = 5_000_000 if site.kind == "stand-in" else 50_000_000  # in a stand-in it is text, several times over
+    data = random.Random(7).randbytes(size)  # noqa: S311 - the same each time
     source = Database(site.cluster["a"], site.name())
     source.create()
     put_attachment(source, "large", "data.bin", data)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from worker.blobs.vault import Vault
 from worker.core.errors import HandedBack
 from worker.core.manifest import Manifest
 from worker.couch.database import Database
+from worker.ops.restore.__main__ import main
 from worker.ops.restore.database import restore_new
 from worker.ops.restore.mark import MARK
 
@@ -29,7 +31,16 @@ pytestmark = pytest.mark.contract
 
 DEADLINE = 60
 SECRET = "secret-that-nobody-shows-1"
-Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass(frozen=True)
+class Ended:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Command = Callable[..., Ended]
 
 
 @pytest.fixture
@@ -66,32 +77,57 @@ def made(served: Site, vault: Vault, filled: Database) -> Manifest:
 
 
 @pytest.fixture
-def command(served: Site, vault: Vault, identity: str) -> Command:
-    """Runs it; `node`: with the node and its user named. What the environment does not say is left out there."""
+def command(
+    served: Site,
+    vault: Vault,
+    identity: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Command:
+    """Runs it; `node`: with the node and its user named. What is empty is not in the environment. `apart`: as a process
+    of its own, without a terminal."""
     of_node = served.cluster["b"].node
     assert of_node.credentials is not None
     user, password = of_node.credentials.user, of_node.credentials.password
+    for name in [name for name in os.environ if name.startswith(("COUCHDB_", "BACKUP_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)  # where there is no .env
 
-    def run(*arguments: str, node: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
-        ours = ("COUCHDB_", "BACKUP_")
-        known = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        known |= {"BACKUP_URL": vault.blobs.name, "BACKUP_KEY": identity, "COUCHDB_PASSWORD": password, **environment}
-        asked = [*arguments, "--node", of_node.url, "--user", user] if node else arguments
-        return subprocess.run(
-            [sys.executable, "-m", "worker.ops.restore", *asked],
-            capture_output=True,
-            text=True,
-            env={name: value for name, value in known.items() if value},
-            cwd=PROJECT,
-            timeout=DEADLINE,
-            check=False,
-            start_new_session=True,  # no terminal, so that nothing is asked for
-        )
+    def run(*arguments: str, node: bool = False, apart: bool = False, **environment: str) -> Ended:
+        asked = [*arguments, "--node", of_node.url, "--user", user] if node else list(arguments)
+        settings = {"BACKUP_URL": vault.blobs.name, "BACKUP_KEY": identity, "COUCHDB_PASSWORD": password, **environment}
+        with monkeypatch.context() as patched:
+            for name, value in settings.items():
+                patched.setenv(name, value) if value else patched.delenv(name, raising=False)
+            return _process(asked) if apart else _here(asked, capsys)
 
     return run
 
 
-def answer(done: subprocess.CompletedProcess[str]) -> Any:
+def _here(asked: list[str], capsys: pytest.CaptureFixture[str]) -> Ended:
+    capsys.readouterr()
+    try:
+        code = main(asked)
+    except SystemExit as left:  # argparse's way to say that it was called wrongly
+        code = int(left.code or 0)
+    return Ended(code, *capsys.readouterr())
+
+
+def _process(asked: list[str]) -> Ended:
+    done = subprocess.run(
+        [sys.executable, "-m", "worker.ops.restore", *asked],
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        timeout=DEADLINE,
+        check=False,
+        start_new_session=True,  # no terminal, so that nothing is asked for
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def answer(done: Ended) -> Any:
     assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
 
@@ -137,7 +173,7 @@ def test_a_database_comes_back_whole(
     key_file = tmp_path / "identity.txt"
     key_file.write_text(f"# created: 2026-11-25T03:00:00Z\n# public key: age1...\n{identity}\n")
     arguments = ("--json", "--key-file", str(key_file), "database", "latest", filled.name, "--as", target.name)
-    told = answer(command(*arguments, node=True, BACKUP_KEY=""))
+    told = answer(command(*arguments, node=True, apart=True, BACKUP_KEY=""))
     assert (told["database"], told["into"], told["backup"]) == (filled.name, target.name, made.id)
     assert (told["resumed"], told["refused"]["count"]) == (False, 0)
     assert backups.lost(backups.content(filled), backups.content(target)) == []
@@ -229,7 +265,7 @@ def test_without_the_right_identity_nothing_is_made(
 def test_no_password_is_asked_for_without_a_terminal_and_none_is_taken_from_a_url(
     command: Command, made: Manifest, filled: Database
 ) -> None:
-    done = command("database", "latest", filled.name, node=True, COUCHDB_PASSWORD="")
+    done = command("database", "latest", filled.name, node=True, apart=True, COUCHDB_PASSWORD="")
     assert done.returncode == 2
     assert "set the environment variable COUCHDB_PASSWORD" in done.stderr
     done = command("database", "latest", filled.name, "--node", f"http://admin:{SECRET}@127.0.0.1:5984")

@@ -11,6 +11,8 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
 
 from embedded.nodes import EmbeddedNode
 
@@ -31,6 +33,8 @@ class Couch:
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.auth = (user, password)
+        # a node may close a connection that was left idle just as it is used again
+        self._session.mount("http://", HTTPAdapter(max_retries=Retry(1, allowed_methods={"GET", "HEAD"})))
 
     @classmethod
     def at(cls, name: str, url: str) -> Couch:

@@ -299,7 +299,7 @@ def test_kill_9_in_mid_backup_and_another_worker_goes_on(
     before = {path.name for path in store.rglob("*-documents-*")}
     assert not list(store.rglob("manifest.json*"))
     assert system.api.get("/api/backups").json()["backups"] == []
-    system.start("worker")
+    system.wait_ready(system.launch("worker", BACKUP_MAX_MB_PER_SECOND="0"))
     ended = system.api.wait_succeeded(job, deadline=60)
     assert ended["attempts"] == 2
     after = {path.name for path in store.rglob("*-documents-*")}
