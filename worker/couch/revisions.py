@@ -106,8 +106,7 @@ class Page:
     snapshot: int = 0
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """The revisions of one document, as the node sent them, and those that it has no more. `simple`: they surely have
     no attachments and no line breaks, so nobody has to look into them."""
 
@@ -212,7 +211,11 @@ class Revisions:
         have: dict[str, list[msgspec.Raw]] = {}
         for result in said.results:
             # an answer is kept in memory by its slices: they are copied only into a chunk
-            have.setdefault(result.id, []).extend(doc.ok for doc in result.docs if doc.ok)
+            given = [doc.ok for doc in result.docs if doc.ok]
+            if result.id in have:
+                have[result.id] += given
+            else:
+                have[result.id] = given
         # asked once of the whole answer, which is much faster than of each of its documents
         simple = b'"_attachments"' not in answer and b"\n" not in answer.rstrip()
         return [_one(key, revisions, have.get(key, []), simple) for key, revisions in rows]
@@ -302,6 +305,8 @@ def _one(key: str, wanted: Sequence[str], have: list[msgspec.Raw], simple: bool)
 
 
 def _row(row: _FeedRow) -> Row:
+    if len(row.changes) == 1:  # as nearly all have
+        return row.id, (row.changes[0].rev,)
     return row.id, tuple(change.rev for change in row.changes)
 
 

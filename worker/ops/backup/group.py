@@ -81,7 +81,8 @@ class Group:
     def add(self, found: Found) -> None:
         if not found.revisions:
             return
-        self.size += sum(map(len, found.revisions))
+        for revision in found.revisions:
+            self.size += len(revision)
         design = found.id.startswith("_design/")
         if found.simple and not design:
             self._add_plain(found.revisions)
