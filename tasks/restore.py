@@ -30,7 +30,7 @@ from worker.ops.parallel import each
 from worker.ops.restore.chain import Chain
 from worker.ops.restore.database import is_begun, restore_new
 from worker.ops.restore.everything import finished, restore_all
-from worker.ops.restore.mark import SYSTEM
+from worker.ops.restore.mark import SYSTEM, is_untouched
 from worker.ops.restore.result import Restored
 from worker.ops.restore.rollback import roll_back
 from worker.ops.restore.select import matching
@@ -71,13 +71,14 @@ def _new(
     only = _only(job, chain, cluster, node, control)
     target = Database(cluster[node], into)
     # one that was begun has been given to the other nodes by now
-    silent = [] if is_begun(chain.newest, target, only) else _require_nowhere(cluster, into, node)
+    begun = is_begun(chain.newest, target, only) or (job.attempts > 1 and is_untouched(target))
+    silent = [] if begun else _require_nowhere(cluster, into, node)
     replicated = []
 
     def finish(_: Restored) -> None:
         replicated.append(_replicate(parts, cluster, into, control))
 
-    restored = restore_new(vault, chain, target, control, only=only, finish=finish)
+    restored = restore_new(vault, chain, target, control, only=only, retried=job.attempts > 1, finish=finish)
     told = restored.as_json()
     told["not_found"] = _not_found(job, target)
     told["replicated"] = replicated == [True]
@@ -120,7 +121,7 @@ def _cluster(
     parts: Parts, cluster: Cluster, job: Job, control: Control, vault: Vault, manifest: Manifest
 ) -> dict[str, Any]:
     node = _node(parts, cluster, job)
-    restored = restore_all(cluster, vault, manifest, node, control)
+    restored = restore_all(cluster, vault, manifest, node, control, retried=job.attempts > 1)
     told: dict[str, Any] = {
         "backup": manifest.id,
         "node": node,

@@ -432,6 +432,23 @@ def test_one_that_was_broken_off_goes_on(site: Site) -> None:
     assert target.get(MARK) is None
 
 
+def test_an_attempt_that_died_when_it_had_just_made_the_database_is_gone_on_from(site: Site, filled: Database) -> None:
+    """Nothing in it tells whose it is: the same job takes it where nothing was ever written to it."""
+    vault = backups.memory()
+    chain = backups.chain_of(vault, backups.back_up(site, vault, filled.name), filled.name)
+    target = Database(site.cluster["b"], site.name("restored"))
+    target.create()
+    with pytest.raises(DatabaseExists):
+        restore_new(vault, chain, target, Unattended())
+    restore_new(vault, chain, target, Unattended(), retried=True)
+    assert backups.lost(backups.content(filled), backups.content(target)) == []
+    other = Database(site.cluster["b"], site.name())
+    other.create()
+    other.delete("doc", other.put({"_id": "doc"}))
+    with pytest.raises(DatabaseExists):
+        restore_new(vault, chain, other, Unattended(), retried=True)
+
+
 def test_single_documents_come_back_alone(site: Site, filled: Database) -> None:
     vault = backups.memory()
     manifest = backups.back_up(site, vault, filled.name)

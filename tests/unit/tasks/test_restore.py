@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -403,6 +404,24 @@ def test_everything_comes_back_onto_empty_nodes_and_is_compared(
     (event,) = told(world, "restore.finished")
     assert (event.database, event.data["mode"]) == (None, "cluster")
     assert event.detail.startswith("all databases of backup ")
+
+
+@pytest.mark.parametrize("mode", ["new", "cluster"])
+def test_a_worker_that_died_when_it_had_just_made_a_database(
+    world: World, couch: FakeCouch, cluster: Cluster, pdfs: dict[str, Database], mode: str
+) -> None:
+    """By now the other nodes may have been given it."""
+    for name in ("pdfs", "notes"):
+        drop(couch, name)
+    for node in couch.nodes if mode == "new" else ("a",):
+        Database(cluster[node], "pdfs").create()
+    job = asked("pdfs" if mode == "new" else None, mode=mode)
+    with pytest.raises(DatabaseExists):
+        run_restore(world.parts, cluster, job, Unattended())
+
+    run_restore(world.parts, cluster, replace(job, attempts=2), Unattended())
+
+    assert [numbers(couch, node) for node in couch.nodes] == [ALL, ALL, ALL]
 
 
 def test_what_is_on_one_node_alone_is_told(couch: FakeCouch, cluster: Cluster) -> None:

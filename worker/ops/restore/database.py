@@ -36,14 +36,16 @@ def restore_new(
     control: Control,
     *,
     only: Collection[str] | None = None,
+    retried: bool = False,
     finish: Callable[[Restored], None] = lambda restored: None,
 ) -> Restored:
-    """`only`: just the documents with these ids. `finish` is called when all is in it, before its mark goes. Raises
-    DatabaseExists, what the store and the node raise, and tells in `refused` which documents the node did not take."""
+    """`only`: just the documents with these ids. `retried`: by the same job as before. `finish` is called when all is
+    in it, before its mark goes. Raises DatabaseExists, what the store and the node raise, and tells in `refused` which
+    documents the node did not take."""
     began = time.monotonic()
     newest = chain.newest
     result = Restored(newest.database, target.name, target.server.node.name, newest.backup)
-    reached = _make(chain, target, only, result)
+    reached = _make(chain, target, only, result, retried=retried)
     try:
         _prepare(target, newest.shape, result)
         if reached is not None and reached.refused is not None:
@@ -63,13 +65,15 @@ def restore_new(
     return result
 
 
-def _make(chain: Chain, target: Database, only: Collection[str] | None, result: Restored) -> Reached | None:
+def _make(
+    chain: Chain, target: Database, only: Collection[str] | None, result: Restored, *, retried: bool
+) -> Reached | None:
     """Make the database, or find it as an earlier attempt left it; returns how far that one came."""
     shape = chain.newest.shape
     couchdb = target.server.capabilities().scheduler
     made = {"partitioned": shape.partitioned, "shards": shape.q, "copies": shape.n} if couchdb else {}
     hint = "; to bring an existing one back to an earlier state, use mode rollback"
-    reached = begin(target, _about(chain.newest, only), hint, **made)
+    reached = begin(target, _about(chain.newest, only), hint, retried=retried, **made)
     result.resumed = reached is not None
     return reached
 

@@ -19,7 +19,7 @@ from worker.ops.own import ensure_own_database, put_local
 from worker.ops.parallel import each, pooled, values
 from worker.ops.restore.chain import Chain
 from worker.ops.restore.database import is_begun, restore_new
-from worker.ops.restore.mark import SYSTEM, end, is_bare
+from worker.ops.restore.mark import SYSTEM, end, is_bare, is_untouched
 from worker.ops.restore.result import Refusals, Restored
 
 AT_ONCE = 2
@@ -27,7 +27,9 @@ DONE = "_local/notebook-restore-done"
 MOST_KEPT = 5  # refusals of one database that are named after an attempt that broke off
 
 
-def restore_all(cluster: Cluster, vault: Vault, manifest: Manifest, node: str, control: Control) -> list[Restored]:
+def restore_all(
+    cluster: Cluster, vault: Vault, manifest: Manifest, node: str, control: Control, *, retried: bool = False
+) -> list[Restored]:
     """Onto `node`. Databases that an earlier attempt of the same restore has finished are left as they are: what is
     told of them is what was refused then. Raises DatabaseExists where a node has any other database, and before
     anything was written."""
@@ -36,7 +38,11 @@ def restore_all(cluster: Cluster, vault: Vault, manifest: Manifest, node: str, c
     lists = values(each(cluster.names, lambda name: cluster[name].databases(read_timeout=LOOK_TIMEOUT)))
     done = _Done(server, manifest.id, lists[node])
     there = {name: Database(server, name) for name in wanted if name in lists[node] and name not in done.refused}
-    begun = {name for name, target in there.items() if _is_begun(vault, manifest, target)}
+    begun = {
+        name
+        for name, target in there.items()
+        if _is_begun(vault, manifest, target) or (retried and is_untouched(target))
+    }
     _require_empty(lists, {*done.refused, *begun})
     _require_bare(target for name, target in there.items() if name in SYSTEM and name not in begun)
     ensure_own_database(server)
@@ -45,7 +51,9 @@ def restore_all(cluster: Cluster, vault: Vault, manifest: Manifest, node: str, c
     def one(database: str) -> Restored:
         entry = manifest.entry(database)
         assert entry is not None  # noqa: S101 - its names are the keys
-        return restore_new(vault, Chain.of(vault, entry), Database(server, database), Quiet(control), finish=done.add)
+        return restore_new(
+            vault, Chain.of(vault, entry), Database(server, database), Quiet(control), retried=retried, finish=done.add
+        )
 
     return _each([name for name in wanted if name not in done.refused], one, before, control)
 

@@ -28,13 +28,17 @@ class Reached:
     refused: Mapping[str, Any] | None
 
 
-def begin(target: Database, about: Mapping[str, Any], hint: str = "", **shape: Any) -> Reached | None:
+def begin(
+    target: Database, about: Mapping[str, Any], hint: str = "", *, retried: bool = False, **shape: Any
+) -> Reached | None:
     """Make the database, with `shape` as for Database.create, and mark it; or find it as an earlier attempt at the same
     (`about`) left it. Returns how far that one came; None: it begins now.
 
-    Raises DatabaseExists for any other database of this name. `hint`: what else a person might want.
+    Raises DatabaseExists for any other database of this name. `hint`: what else a person might want. `retried`: an
+    attempt before, which found none of this name, may have died just after it had made this one: nothing was ever
+    written to it then.
     """
-    if target.create(**shape) or is_bare(target):
+    if target.create(**shape) or is_bare(target) or (retried and is_untouched(target)):
         put_local(target, {"_id": MARK, **about, "reached": -1})
         return None
     mark = target.get(MARK)
@@ -76,6 +80,17 @@ def end(target: Database) -> None:
 
 def _is_of(mark: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
     return {key: mark.get(key) for key in about} == dict(about)
+
+
+def is_untouched(target: Database) -> bool:
+    """A database that nothing was ever written to."""
+    info = target.info()
+    return (
+        info is not None
+        and info.doc_count + info.doc_del_count == 0
+        and info.update_seq.partition("-")[0] == "0"
+        and target.get(MARK) is None
+    )
 
 
 def is_bare(target: Database) -> bool:
