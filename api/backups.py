@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 from flask import Blueprint, Response
@@ -32,6 +33,7 @@ from tasks.backup_watch import drill_request
 from tasks.jobs import Kind, Request
 from worker.core import cron
 from worker.core.errors import NotSealed
+from worker.core.latest import newest
 from worker.core.manifest import EVERYTHING, LATEST
 from worker.core.names import nearest
 
@@ -130,7 +132,7 @@ def restore(backup_id: str) -> Response:
     fit = _fit_for(asked)
     found = _find(backup_id, fit)
     if backup_id == LATEST:
-        _refuse_unsealed(found, fit)
+        _refuse_unsealed(fit)
     _require_node(asked.node)
     if asked.database is not None and not _has(found["id"], asked.database):
         _refuse_database(found["id"], asked.database)
@@ -202,13 +204,14 @@ def _find(backup_id: str, fit: Callable[[dict[str, Any]], bool] = lambda one: Tr
     return found
 
 
-def _refuse_unsealed(newest: dict[str, Any], fit: Callable[[dict[str, Any]], bool]) -> None:
-    """As worker.ops.backup.catalogue does."""
-    if newest["sealed"] or context().backup_plan.keys is None:
-        return
-    for one in context().backups.all():
-        if one["readable"] and one["sealed"] and fit(one):
-            raise Problem("backup-not-sealed", NotSealed.newest(newest["id"], one["id"]).detail)
+def _refuse_unsealed(fit: Callable[[dict[str, Any]], bool]) -> None:
+    """Where `latest` would be one that somebody else may have put there."""
+    parts = context()
+    readable = (one for one in parts.backups.all() if one["readable"] and fit(one))
+    try:
+        newest(readable, itemgetter("id"), itemgetter("sealed"), has_key=parts.backup_plan.keys is not None)
+    except NotSealed as error:
+        raise Problem("backup-not-sealed", error.detail) from None
 
 
 def _has(backup_id: str, database: str) -> bool:

@@ -75,22 +75,24 @@ def run_check(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dic
     try:
         if not job.params["drill"]:
             told = check(vault, manifest, control).as_json()
-            _note_right(parts, cluster, vault, manifest.id, CHECK)
+            if _note_right(vault, manifest.id, CHECK):
+                catalogue.show(parts, cluster)
             return told
         server = cluster[str(job.params["node"] or candidates(parts, cluster)[0])]
         done = drill(vault, manifest, server, control, tag=scratch_tag(job), now=time.time())
     except ReplicationError as error:
         if isinstance(error, DrillFailed) and error.result is not None:
-            _note_drill(parts, cluster, manifest, error.result, error.detail)
+            _note_drill(vault, manifest.id, error.result, error.detail)
         if isinstance(error, _FINDINGS):
             notes.put_damage(vault, manifest.id, notes.Damage(True, _what(job), time.time(), error.detail))
             catalogue.show(parts, cluster)
         if gives_up(error, job, parts.settings.job_max_attempts):
             _tell(parts, job, manifest.id, error)
         raise
-    _note_right(parts, cluster, vault, manifest.id, DRILL)
     result = done.as_json()
-    _note_drill(parts, cluster, manifest, result, None)
+    _note_right(vault, manifest.id, DRILL)
+    _note_drill(vault, manifest.id, result, None)
+    catalogue.show(parts, cluster)
     parts.events.record(
         "backup.verified",
         at=time.time(),
@@ -108,17 +110,16 @@ def _what(job: Job) -> str:
     return DRILL if job.params["drill"] else CHECK
 
 
-def _note_right(parts: Parts, cluster: Cluster, vault: Vault, backup: str, by: str) -> None:
-    """A check cannot tell that what a drill has found is right again."""
+def _note_right(vault: Vault, backup: str, by: str) -> bool:
+    """A check cannot tell that what a drill has found is right again. Returns whether something was noted."""
     found = notes.damage_of(vault, backup)
-    if found is not None and found.on and by in {found.by, DRILL}:
+    mended = found is not None and found.on and by in {found.by, DRILL}
+    if mended:
         notes.put_damage(vault, backup, notes.Damage(False, by, time.time(), None))
-        catalogue.show(parts, cluster)
+    return mended
 
 
-def _note_drill(
-    parts: Parts, cluster: Cluster, manifest: Manifest, result: dict[str, Any], trouble: str | None
-) -> None:
+def _note_drill(vault: Vault, backup: str, result: dict[str, Any], trouble: str | None) -> None:
     done = notes.Drill(
         ok=trouble is None,
         at=result["at"],
@@ -127,8 +128,7 @@ def _note_drill(
         databases=len(result["databases"]),
         detail=trouble,
     )
-    notes.put_drill(parts.vaults.main(cluster), manifest.id, done)
-    catalogue.show(parts, cluster)
+    notes.put_drill(vault, backup, done)
 
 
 def _found(parts: Parts, job: Job, vault: Vault) -> Manifest:

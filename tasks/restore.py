@@ -30,7 +30,7 @@ from worker.ops.parallel import each
 from worker.ops.restore.chain import Chain
 from worker.ops.restore.database import is_begun, restore_new
 from worker.ops.restore.everything import finished, restore_all
-from worker.ops.restore.mark import SYSTEM, is_untouched
+from worker.ops.restore.mark import is_untouched
 from worker.ops.restore.result import Restored
 from worker.ops.restore.rollback import roll_back
 from worker.ops.restore.select import matching
@@ -88,8 +88,8 @@ def _new(
 
 def _require_nowhere(cluster: Cluster, into: str, node: str) -> list[str]:
     """A database that another node has would be mixed with the restored one by replication. Returns the nodes that
-    could not be asked. Those that every server has are no question."""
-    others = [name for name in cluster.names if name != node and into not in SYSTEM]
+    could not be asked."""
+    others = [name for name in cluster.names if name != node]
     looks = each(others, lambda name: Database(cluster[name], into).info(tries=1, read_timeout=LOOK_TIMEOUT))
     there = [name for name, outcome in looks.items() if outcome.value is not None]
     if there and into != "_users":
@@ -134,8 +134,8 @@ def _cluster(
     }
     if len(cluster.names) > 1:
         names = [entry.database for entry in manifest.entries]
-        carried = [name for name in names if not name.startswith("_") and parts.rules.selected(name)]
-        told["not_replicated"] = [name for name in names if not parts.rules.selected(name)]
+        told["not_replicated"] = alone = [name for name in names if not parts.rules.selected(name)]
+        carried = [name for name in names if not name.startswith("_") and name not in alone]
         told["verified"] = _carry_and_verify(parts, cluster, carried, control)
     finished(cluster, node)
     return told

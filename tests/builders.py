@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +45,13 @@ def databases(of: Cluster, name: str, on: Sequence[str] | None = None) -> dict[s
     for database in found.values():
         database.create()
     return found
+
+
+def let_calls_end() -> None:
+    """Those that an operation which was broken off has left to their time-outs."""
+    for thread in threading.enumerate():
+        if thread.name.startswith(("node-call", "ahead")):
+            thread.join(5)
 
 
 def attachment(content: bytes, content_type: str = "application/pdf") -> dict[str, Any]:

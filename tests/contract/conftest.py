@@ -155,9 +155,14 @@ def configured_nodes() -> list[Node]:
     return nodes
 
 
+def fake_site(couch: FakeCouch) -> Site:
+    """Of all its nodes."""
+    return Site("fake", [builders.node(name) for name in couch.nodes], couch)
+
+
 def _site(kind: str, request: pytest.FixtureRequest) -> Iterator[Site]:
     if kind == "fake":
-        site = Site("fake", [builders.node(name) for name in NAMES], FakeCouch(*NAMES))
+        site = fake_site(FakeCouch(*NAMES))
     elif kind == "stand-in":
         site = Site("stand-in", request.getfixturevalue("standin_nodes"), RequestsTransport())
     else:
@@ -170,6 +175,14 @@ def _site(kind: str, request: pytest.FixtureRequest) -> Iterator[Site]:
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     """Every kind of nodes at hand."""
     yield from _site(request.param, request)
+
+
+@pytest.fixture
+def served(site: Site) -> Site:
+    """Every kind that listens, as a command needs it."""
+    if site.kind == "fake":
+        pytest.skip("a command needs nodes that listen")
+    return site
 
 
 @pytest.fixture(params=[kind for kind in KINDS if kind != "stand-in"])

@@ -16,7 +16,7 @@ from embedded.waiting import wait_until
 from tests import builders
 from tests.builders import Listener
 from tests.contract import backups
-from tests.contract.conftest import DEADLINE, Site
+from tests.contract.conftest import DEADLINE, Site, fake_site
 from tests.fakes.couchdb import FakeCouch
 from worker.blobs.seal import OPEN, Keys, Seals, new_identity, seals
 from worker.core.errors import BackupIncomplete, DatabaseExists, HandedBack, WrongKey
@@ -334,7 +334,7 @@ def test_what_is_compacted_away_meanwhile_is_taken_as_it_is_now(scheduled: Site,
 
 def test_a_leaf_that_the_node_lists_and_does_not_give_is_told() -> None:
     """Its file is damaged; the rest must not be lost for it."""
-    site = Site("fake", [builders.node("a"), builders.node("b")], couch := FakeCouch("a", "b"))
+    site = fake_site(couch := FakeCouch("a", "b"))
     source = Database(site.cluster["a"], site.name())
     source.create()
     source.bulk([{"_id": f"doc-{i}"} for i in range(9)])
@@ -351,7 +351,7 @@ def test_a_leaf_that_the_node_lists_and_does_not_give_is_told() -> None:
 
 def test_who_stops_does_not_wait_for_what_is_on_its_way() -> None:
     """An attachment that would take hours."""
-    site = Site("fake", [builders.node("a"), builders.node("b")], couch := FakeCouch("a", "b"))
+    site = fake_site(couch := FakeCouch("a", "b"))
     source = Database(site.cluster["a"], site.name())
     source.create()
     source.put({"_id": "scan", "_attachments": {"a.pdf": builders.attachment(bytes(4_000_000))}})
@@ -477,7 +477,7 @@ def test_what_the_node_refuses_is_listed(site: Site, filled: Database) -> None:
 
 def test_what_was_refused_before_it_broke_off_is_told_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest pieces are written first."""
-    site = Site("fake", [builders.node("a"), builders.node("b")], couch := FakeCouch("a", "b"))
+    site = fake_site(couch := FakeCouch("a", "b"))
     source = Database(site.cluster["a"], site.name())
     source.create()
     for start in range(0, 3_000, 1_000):

@@ -14,7 +14,7 @@ import pytest
 from tests import builders
 from tests.builders import Listener
 from tests.contract import backups
-from tests.contract.conftest import Site
+from tests.contract.conftest import Site, fake_site
 from tests.fakes.blobs import FakeBlobs
 from tests.fakes.couchdb import FakeCouch
 from worker.blobs.seal import OPEN, Keys, Seals, new_identity, seals
@@ -477,8 +477,8 @@ def stubs(database: Database, document: str) -> dict[str, Any]:
 
 
 def test_what_couchdb_has_compressed_is_the_same_on_a_node_that_does_not() -> None:
-    old = Site("fake", [builders.node("a")], FakeCouch("a"))
-    new = Site("fake", [builders.node("b")], FakeCouch("b", standin=True))
+    old = fake_site(FakeCouch("a"))
+    new = fake_site(FakeCouch("b", standin=True))
     source = Database(old.cluster["a"], "source")
     source.create()
     backups.fill(old, source)
@@ -491,7 +491,7 @@ def test_what_couchdb_has_compressed_is_the_same_on_a_node_that_does_not() -> No
 def test_an_attachment_that_came_back_with_other_bytes_is_found(name: str) -> None:
     """As long as it was: whatever a node makes of its revision, the bytes tell."""
     fake = FakeCouch("a", "b")
-    site = Site("fake", [builders.node("a"), builders.node("b")], fake)
+    site = fake_site(fake)
     source = Database(site.cluster["a"], "source")
     source.create()
     attached = {
@@ -526,7 +526,7 @@ DRILL = notes.Drill(True, 7.0, "b", 1.5, 3, None)
 
 @pytest.mark.parametrize("key", [False, True])
 def test_holds_and_drills_stay_with_their_backup(key: bool, tmp_path: Path) -> None:
-    fake = Site("fake", [builders.node("a")], FakeCouch("a"))
+    fake = fake_site(FakeCouch("a"))
     Database(fake.cluster["a"], "source").create()
     sealing = safe()[0] if key else backups.memory().seals
     vault = Vault(Store.open(f"file://{tmp_path}/store"), sealing)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from pathlib import Path
 
 import pytest
@@ -103,9 +102,7 @@ def test_one_that_broke_off_goes_on(site: Site, filled: Database) -> None:
         blobs.fail(StoreUnavailable("away"), after=after, call="put")
         with pytest.raises(StoreUnavailable):
             copied(source, target)
-        for thread in threading.enumerate():
-            if thread.name.startswith("node-call"):
-                thread.join(5)
+        builders.let_calls_end()
         blobs.heal()
         before = backups.objects(target).keys()
         assert len(before) == after

@@ -12,7 +12,7 @@ from embedded.waiting import wait_until
 from tests import builders
 from tests.contract import backups
 from tests.contract.backups import EPOCH
-from tests.contract.conftest import DEADLINE, Site
+from tests.contract.conftest import DEADLINE, Site, fake_site
 from tests.fakes.blobs import FakeBlobs, Killed
 from tests.fakes.couchdb import FakeCouch
 from worker.blobs.seal import Keys, new_identity, seals
@@ -40,7 +40,7 @@ class Years:
 
     def __init__(self, blobs: FakeBlobs | None = None) -> None:
         self.couch = FakeCouch("a", "b")
-        self.site = Site("fake", [builders.node("a"), builders.node("b")], self.couch)
+        self.site = fake_site(self.couch)
         self.blobs = blobs or FakeBlobs()
         self.vault = Vault(self.blobs)
         self.source = Database(self.site.cluster["a"], "source")

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from tests import builders
 from tests.contract import backups
-from tests.contract.conftest import Site
+from tests.contract.conftest import Site, fake_site
 from tests.fakes.blobs import FakeBlobs, Killed
 from tests.fakes.couchdb import FakeCouch
 from tests.fakes.request import Request
@@ -127,7 +127,7 @@ def test_a_store_that_is_full_fails_the_whole_backup(site: Site, thirty: list[Da
 
 def test_wherever_a_store_fails_the_next_attempt_lacks_nothing() -> None:
     """At each object, for once or for good, whatever was under way beside it."""
-    site = Site("fake", [builders.node("a"), builders.node("b")], FakeCouch("a", "b"))
+    site = fake_site(FakeCouch("a", "b"))
     source = Database(site.cluster["a"], "source")
     source.create()
     source.bulk([{"_id": f"doc-{i:04}", "text": "x" * 100} for i in range(700)])

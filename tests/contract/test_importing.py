@@ -269,13 +269,6 @@ def test_progress_is_told_out_of_what_the_dump_says(filled: Database, target: Da
 # --- the command
 
 
-@pytest.fixture
-def served(site: Site) -> Site:
-    if site.kind == "fake":
-        pytest.skip("a command needs nodes that listen")
-    return site
-
-
 def command(
     site: Site, *arguments: str, data: bytes = b"", password: str | None = None, url: str | None = None
 ) -> subprocess.CompletedProcess[str]:

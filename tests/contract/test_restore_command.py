@@ -44,13 +44,6 @@ Command = Callable[..., Ended]
 
 
 @pytest.fixture
-def served(site: Site) -> Site:
-    if site.kind == "fake":
-        pytest.skip("a command needs nodes that listen")
-    return site
-
-
-@pytest.fixture
 def filled(served: Site) -> Database:
     database = Database(served.cluster["a"], served.name())
     database.create()

@@ -210,14 +210,6 @@ class WrongKey(Permanent):
 class NotSealed(Permanent):
     slug = "backup-not-sealed"
 
-    @classmethod
-    def newest(cls, plain: str, sealed: str) -> NotSealed:
-        """Where `latest` was asked for: nobody who cannot open backups must be able to say which one that is."""
-        return cls(
-            f"the newest, {plain}, is not sealed although BACKUP_KEY is set, and {sealed} before it is: whoever can "
-            "write to the store may have put it there. Name the one that you trust by its id"
-        )
-
 
 class BackupUnknown(Permanent):
     slug = "backup-unknown"

@@ -75,7 +75,7 @@ def node_of(asked: argparse.Namespace, *, password: str = "", tls: Tls = Tls()) 
         raise Usage(f"--ca-bundle {asked.ca_bundle}: there is no such file")
     tls = replace(tls, ca_bundle=asked.ca_bundle or tls.ca_bundle)
     try:
-        server_at(asked.node, asked.user, None, tls=tls)
+        _checked(asked.node)
     except ValueError as error:
         raise Usage(f"--node: {error}") from None
     try:

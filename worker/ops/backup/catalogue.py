@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from worker.blobs.seal import SUFFIX
 from worker.blobs.vault import Vault
-from worker.core.errors import BackupUnknown, NotSealed, ObjectDamaged, ObjectMissing, ReplicationError, WrongKey
+from worker.core.errors import BackupUnknown, ObjectDamaged, ObjectMissing, ReplicationError, WrongKey
+from worker.core.latest import newest
 from worker.core.manifest import (
     BACKUPS,
     FORMAT,
@@ -64,20 +65,23 @@ class Catalogue:
             ) from None
 
     def _latest(self, fit: Callable[[Manifest], bool]) -> Manifest:
-        trouble: ReplicationError | None = None
-        plain: Manifest | None = None
-        for found in self.all():
-            if isinstance(found, Unreadable):
-                trouble = trouble or found.why
-            elif fit(found) and plain is not None and found.key is not None:
-                raise NotSealed.newest(plain.id, found.id)
-            elif fit(found) and plain is None:
-                if found.key is not None or self._vault.seals.key is None:
-                    return found
-                plain = found
-        if plain is not None:  # BACKUP_KEY is new: there is none that is sealed
-            return plain
-        raise trouble or BackupUnknown(f"{self._vault.blobs.name} has no such backup")
+        unreadable: list[Unreadable] = []
+
+        def readable() -> Iterator[Manifest]:
+            for found in self.all():
+                if isinstance(found, Unreadable):
+                    unreadable.append(found)
+                elif fit(found):
+                    yield found
+
+        found = newest(
+            readable(), lambda one: one.id, lambda one: one.key is not None, has_key=self._vault.seals.key is not None
+        )
+        if found is not None:
+            return found
+        if unreadable:
+            raise unreadable[0].why
+        raise BackupUnknown(f"{self._vault.blobs.name} has no such backup")
 
     def all(self) -> Iterator[Manifest | Unreadable]:
         """The newest first."""

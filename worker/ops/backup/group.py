@@ -130,7 +130,7 @@ class Group:
                 return pending.settled()
             except NotFound:
                 now = self.again(pending.id)
-                self.lost += not_given(now)
+                self.lost += [one for one in not_given(now) if one not in self.lost]
                 revisions = [_one_line(revision) for revision in now.revisions]
                 if {revision for revision, _ in pending.revisions} == set(revisions):
                     break

@@ -338,9 +338,7 @@ def test_a_cancelled_read_reads_no_further(monkeypatch: pytest.MonkeyPatch) -> N
     go_on.set()
     assert over.wait(5)
     asked = len(couch.requests)
-    for thread in threading.enumerate():
-        if thread.name.startswith(("node-call", "ahead")):
-            thread.join(5)
+    builders.let_calls_end()
 
     assert len(couch.requests) <= asked + 2  # one page a node that was under way
 
