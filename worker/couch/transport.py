@@ -100,6 +100,22 @@ class Oversize(Exception):
     """An answer was larger than asked for, and was not read to its end. Never leaves worker.couch."""
 
 
+class _Sliced:
+    """A body in small pieces, as requests takes it. While a request is sent its time-out to connect goes on, and it is
+    for all of each piece: of a large one a slow node would never have enough."""
+
+    def __init__(self, body: bytes | Body) -> None:
+        self._body = body
+
+    def __len__(self) -> int:
+        return len(self._body)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in (self._body,) if isinstance(self._body, bytes) else self._body:
+            for at in range(0, len(piece), CHUNK):
+                yield piece[at : at + CHUNK]
+
+
 class Refusal(Exception):
     """A stream was asked for and refused; `answer` says how. Never leaves worker.couch."""
 
@@ -131,7 +147,7 @@ class RequestsTransport:
                     method,
                     url,
                     headers=dict(headers),
-                    data=body,  # a Body, too, has what requests asks for
+                    data=body if body is None or len(body) <= CHUNK else _Sliced(body),
                     timeout=_bounds(timeouts),  # type: ignore[arg-type] # handed on to urllib3, which knows a total
                     allow_redirects=False,
                     stream=not whole,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import shutil
 import socket
 import ssl
 import struct
 import threading
 import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -184,6 +187,40 @@ def test_whole_answers_are_read_alike_with_and_without_a_total(total: float | No
             for _ in range(2):
                 assert send(server.url(), total=total, transport=transport).body == body
             assert server.connections == 1, "the connection is good for the next call"
+
+
+class InOnePiece:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._data
+
+
+@pytest.mark.parametrize("kind", [bytes, InOnePiece])
+def test_a_body_may_take_longer_than_a_connection(kind: Callable[[bytes], Any]) -> None:
+    """It is the server's pace that decides, as long as it goes on."""
+    data, never, came = bytes(12_000_000), threading.Event(), hashlib.sha256()
+
+    def behave(connection: socket.socket) -> None:
+        piece = head(connection).partition(b"\r\n\r\n")[2]
+        left = len(data) - len(piece)
+        came.update(piece)
+        while left and not never.wait(0.01):
+            piece = connection.recv(131_072)
+            left -= len(piece)
+            came.update(piece)
+        connection.sendall(OK)
+
+    with serving(behave) as server:
+        answer = RequestsTransport().send(
+            "PUT", server.url(), headers={}, body=kind(data), timeouts=Timeouts(connect=0.5, read=5)
+        )
+    assert answer.status == 200
+    assert came.digest() == hashlib.sha256(data).digest()
 
 
 def test_an_answer_that_gets_stuck_in_the_middle() -> None:
