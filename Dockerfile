@@ -26,6 +26,7 @@ COPY config/ config/
 COPY worker/ worker/
 COPY tasks/ tasks/
 COPY api/ api/
+COPY cli/ cli/
 # a checkout may have been made with a strict umask
 RUN chmod -R a+rX /app
 # by number, so that an orchestrator can see that it is not root

@@ -5,13 +5,15 @@ Everything the routes need is handed in, so that a test makes an app of its own 
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 
-from flask import Flask, Response
+from flask import Flask, Response, request
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import (
-    auth,
+    audit,
     backups,
     context,
     docs,
@@ -24,14 +26,23 @@ from api import (
     observed,
     openapi,
     replication,
+    sign_in,
 )
+from api.auth import Gate
+from api.limits import LOCKED_MINUTES
+from api.sessions import Sessions
+from api.tokens import Tokens
+from config.logs import get
 from config.settings import Settings
+from tasks.audit_log import AuditLog
 from tasks.backup_plan import plan_of
 from tasks.backups_seen import BackupsSeen
 from tasks.events import Events
 from tasks.lookup import Lookup
 from tasks.observations import Observations
+from tasks.redis import StoreUnavailable
 from tasks.replication_seen import ReplicationSeen
+from tasks.sign_ins import SignIns
 from tasks.submit import Jobs
 
 VERSION = "0.1.0"
@@ -44,14 +55,22 @@ _BLUEPRINTS = (
     metrics.blueprint,
     health.blueprint,
     nodes.blueprint,
+    audit.blueprint,
+    sign_in.blueprint,
     docs.blueprint,
 )
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+_ONE_YEAR = 31_536_000  # seconds
+log = get(__name__)
 
 
 def create_app(
@@ -63,19 +82,29 @@ def create_app(
     soon: Callable[[str], None],
     recorded: Events,
     backups_seen: BackupsSeen,
+    audit_log: AuditLog,
+    sign_ins: SignIns,
     *,
     clock: Callable[[], float] = time.time,
     keep_alive_seconds: float = KEEP_ALIVE,
 ) -> Flask:
     """`soon(task)` has the control process run one of its scheduled tasks now."""
-    app = Flask("api", static_folder=None, template_folder=None)
+    app = Flask("api")
+    app.jinja_options = {"autoescape": True}
     app.config["MAX_CONTENT_LENGTH"] = settings.api_max_body_bytes
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # no cross-origin callers, so nothing to tell them
     app.url_map.merge_slashes = False  # //api//jobs is a wrong address, not a redirect
     app.url_map.converters["backup"] = backups.BackupId
+    if settings.api_proxies:
+        # the last that many entries are our proxies' word, and what stands before them anybody's
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.api_proxies, x_proto=settings.api_proxies, x_host=0)  # type: ignore[method-assign]
     errors.install(app)
-    auth.install(app, settings)
+    tokens = Tokens(settings)
+    sessions = Sessions(settings, tokens, sign_ins)
+    gate = Gate(settings, tokens, sessions, openapi.roles(app), functools.partial(_locked, recorded, clock))
+    gate.install(app)
     app.after_request(_secured)
+    audit.install(app, audit_log, clock)
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
     context.install(
@@ -90,6 +119,9 @@ def create_app(
             events=recorded,
             backups=backups_seen,
             backup_plan=plan_of(settings),
+            audit=audit_log,
+            gate=gate,
+            sessions=sessions,
             slots=context.Slots(settings.api_threads),
             clock=clock,
             shown_settings=observed.shown_settings(settings),
@@ -104,4 +136,14 @@ def _secured(response: Response) -> Response:
     headers = response.headers
     for name, value in _SECURITY.items():
         headers.setdefault(name, value)
+    if request.is_secure:
+        headers.setdefault("Strict-Transport-Security", f"max-age={_ONE_YEAR}")
     return response
+
+
+def _locked(recorded: Events, clock: Callable[[], float], address: str) -> None:
+    detail = f"too many wrong tokens came from {address}: no token from there is looked at for {LOCKED_MINUTES} minutes"
+    try:
+        recorded.record("access.locked-out", at=clock(), detail=detail, severity="warning", address=address)
+    except StoreUnavailable:
+        log.warning("event not kept: Redis is away", address=address)

@@ -29,6 +29,7 @@ from api.context import context
 from api.errors import Problem, unknown_node
 from api.openapi import Answer, Operation, operation
 from api.submitting import JOB_ANSWERS, JOB_HEADERS, submit
+from config.tokens import Role
 from tasks.backup_watch import drill_request
 from tasks.jobs import Kind, Request
 from worker.core import cron
@@ -125,7 +126,7 @@ def one(backup_id: str) -> Response:
 @blueprint.post("/<backup:backup_id>/restore")
 @operation(
     Operation("Restore one database, single documents, or everything.", JOB_ANSWERS, (404, 409, 503),
-              body=RestoreRequest, headers=JOB_HEADERS, path=_PATH)
+              body=RestoreRequest, headers=JOB_HEADERS, path=_PATH, role=Role.ADMIN)
 )  # fmt: skip
 def restore(backup_id: str) -> Response:
     asked = reading.body(RestoreRequest)
@@ -157,7 +158,7 @@ def verify(backup_id: str) -> Response:
 @blueprint.post("/<backup:backup_id>/hold")
 @operation(
     Operation("Put a backup on legal hold, so that it is never removed, or take it off.", JOB_ANSWERS, (404, 409, 503),
-              body=HoldRequest, headers=JOB_HEADERS, path=_PATH)
+              body=HoldRequest, headers=JOB_HEADERS, path=_PATH, role=Role.ADMIN)
 )  # fmt: skip
 def hold(backup_id: str) -> Response:
     asked = reading.body(HoldRequest)

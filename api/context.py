@@ -9,7 +9,10 @@ from typing import Any
 
 from flask import current_app
 
+from api.auth import Gate
+from api.sessions import Sessions
 from config.settings import Settings
+from tasks.audit_log import AuditLog
 from tasks.backup_plan import BackupPlan
 from tasks.backups_seen import BackupsSeen
 from tasks.events import Events
@@ -51,6 +54,9 @@ class Context:
     events: Events
     backups: BackupsSeen
     backup_plan: BackupPlan
+    audit: AuditLog
+    gate: Gate
+    sessions: Sessions
     slots: Slots
     clock: Callable[[], float]
     shown_settings: Mapping[str, Any]

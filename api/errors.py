@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from config import logs
@@ -30,6 +30,8 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "bad-idempotency-key": (400, "The Idempotency-Key cannot be used"),
     "unauthorized": (401, "A valid bearer token is needed"),
     "foreign-origin": (403, "Pages of other sites may not change anything here"),
+    "bad-csrf-token": (403, "Only pages of this server may change anything for who signed in"),
+    "forbidden": (403, "The caller's role does not reach so far"),
     "not-found": (404, "There is nothing at this address"),
     "unknown-job": (404, "There is no such job"),
     "unknown-database": (404, "There is no such database"),
@@ -45,6 +47,8 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "misdirected": (421, "This server does not answer to that host name"),
     "invalid-request": (422, "The request is not valid"),
     "idempotency-key-reused": (422, "The Idempotency-Key belongs to another request"),
+    "too-many-requests": (429, "The caller asks too often"),
+    "locked-out": (429, "Too many wrong tokens came from this address"),
     "internal-error": (500, "Something went wrong here"),
     "store-unavailable": (503, "Redis does not answer"),
     "too-many-streams": (503, "Too many callers are waiting"),
@@ -126,6 +130,7 @@ FROM_CLASS: Mapping[type[Exception], Callable[[Any], Problem]] = {
 
 
 def answer(problem: Problem) -> Response:
+    g.problem = problem.name  # for the audit log
     body = {
         "type": f"{URN}{problem.name}",
         "title": problem.title,

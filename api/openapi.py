@@ -18,11 +18,12 @@ from werkzeug.routing import Rule
 
 from api.errors import MEDIA_TYPE, PROBLEMS
 from api.schemas import ProblemBody
+from config.tokens import Role
 
 _REF = "#/components/schemas/{model}"
 _View = TypeVar("_View", bound=Callable[..., Any])
 _BODY_PROBLEMS = (400, 413, 415, 422)
-_ALWAYS = (401, 421, 500)
+_ALWAYS = (401, 421, 429, 500)
 _TITLE = "NoteBook Replication"
 _ABOUT = (
     "Control plane for CouchDB multi-master replication. Work is asked for with POST and done by workers; "
@@ -36,7 +37,7 @@ _HEADERS: Mapping[str, dict[str, Any]] = {
     "WWW-Authenticate": {"description": "How to say who you are.", "required": True, "schema": {"type": "string"}},
     "Allow": {"description": "The methods that this address takes.", "required": True, "schema": {"type": "string"}},
 }
-_PROBLEM_HEADERS = {401: ("WWW-Authenticate",), 405: ("Allow",), 503: ("Retry-After",)}
+_PROBLEM_HEADERS = {401: ("WWW-Authenticate",), 405: ("Allow",), 429: ("Retry-After",), 503: ("Retry-After",)}
 _REQUEST_HEADERS: Mapping[str, dict[str, Any]] = {
     "Idempotency-Key": {
         "description": "A repeated request with the same key gets the first one's job.",
@@ -69,6 +70,10 @@ class Operation:
     headers: tuple[str, ...] = ()
     path: Mapping[str, str] = field(default_factory=dict)
     open: bool = False  # answered without a token too
+    role: Role | None = None  # the least; None: view to look, operate for all else
+
+    def needs(self, method: str) -> Role:
+        return self.role or (Role.VIEW if method in {"GET", "HEAD"} else Role.OPERATE)
 
 
 _OPERATIONS: dict[Callable[..., Any], Operation] = {}
@@ -94,6 +99,17 @@ def described(app: Flask) -> list[tuple[Rule, str, Operation]]:
     ]
 
 
+def roles(app: Flask) -> Callable[[str | None, str], Role]:
+    """(endpoint, method) -> the least role for it. What is not described has nothing to hide: an unknown address, a
+    method that is not taken, pages."""
+
+    def needed(endpoint: str | None, method: str) -> Role:
+        found = _OPERATIONS.get(app.view_functions[endpoint]) if endpoint else None
+        return found.needs(method) if found else Role.VIEW
+
+    return needed
+
+
 def document(app: Flask, version: str) -> bytes:
     routes = described(app)
     refs, schemas = _schemas([entry for _, _, entry in routes])
@@ -116,9 +132,12 @@ def document(app: Flask, version: str) -> bytes:
             "components": {
                 "schemas": schemas,
                 "responses": {f"Problem{status}": _problem(status) for status in statuses},
-                "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+                "securitySchemes": {
+                    "bearer": {"type": "http", "scheme": "bearer"},
+                    "cookie": {"type": "apiKey", "in": "cookie", "name": "__Host-nbr"},
+                },
             },
-            "security": [{"bearer": []}],
+            "security": [{"bearer": []}, {"cookie": []}],
         }
     ).encode()
 
@@ -142,6 +161,7 @@ def _operation(rule: Rule, method: str, entry: Operation, refs: Mapping[Any, Any
     made: dict[str, Any] = {
         "operationId": f"{method.lower()}_{rule.endpoint.replace('.', '_')}",
         "summary": entry.summary,
+        "description": f"Least role: {entry.needs(method).word}.",
         "tags": [rule.endpoint.partition(".")[0]],
         "parameters": _parameters(rule, entry),
         "responses": _responses(entry, method, refs),
@@ -149,7 +169,7 @@ def _operation(rule: Rule, method: str, entry: Operation, refs: Mapping[Any, Any
     if entry.body:
         made["requestBody"] = {"required": True, "content": {"application/json": {"schema": refs[entry.body]}}}
     if entry.open:
-        made["security"] = [{"bearer": []}, {}]
+        made["security"] = [{"bearer": []}, {"cookie": []}, {}]
     return made
 
 
@@ -178,7 +198,7 @@ def _inlined(given: dict[str, Any], definitions: Mapping[str, Any]) -> dict[str,
 
 def _responses(entry: Operation, method: str, refs: Mapping[Any, Any]) -> dict[str, Any]:
     problems = {*_ALWAYS, *entry.problems, *(_BODY_PROBLEMS if entry.body else ()), *((422,) if entry.query else ())}
-    problems |= {403} if method not in {"GET", "HEAD"} else set()
+    problems |= {403} if method not in {"GET", "HEAD"} or entry.needs(method) > Role.VIEW else set()
     made: dict[str, Any] = {
         str(status): {"$ref": f"#/components/responses/Problem{status}"} for status in sorted(problems)
     }

@@ -22,7 +22,7 @@ MOST_EVENTS_A_PAGE = 200
 MOST_DATABASES = 1000  # in one setup
 MOST_STATUS_DATABASES = 1000  # on one page of the status
 _EXAMPLE_ID = "019ab1c2-6f3e-7c44-9d5a-0b8f2d1e7a90"
-_EVENT_ID = r"^(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,18})$"
+EVENT_ID = r"^(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,18})$"
 _UUID = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 _NAME_SCHEMA: dict[str, Any] = {
     "type": "string",
@@ -197,9 +197,9 @@ class EventsQuery(In):
     model_config = ConfigDict(strict=False)  # a query has only strings
 
     after: str | None = Field(
-        None, pattern=_EVENT_ID, description="Only events after the one with this id, oldest first: for who follows."
+        None, pattern=EVENT_ID, description="Only events after the one with this id, oldest first: for who follows."
     )
-    before: str | None = Field(None, pattern=_EVENT_ID, description="Only events before the one with this id.")
+    before: str | None = Field(None, pattern=EVENT_ID, description="Only events before the one with this id.")
     limit: Annotated[int, page_size(MOST_EVENTS_A_PAGE)] = Field(
         50, ge=1, le=MOST_EVENTS_A_PAGE, description="Most events to answer."
     )

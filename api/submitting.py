@@ -5,7 +5,7 @@ The answer is 202 with where to look, unless the caller wanted to wait and the j
 
 from __future__ import annotations
 
-from flask import Response, request
+from flask import Response, g, request
 
 from api import auth, reading
 from api.answers import SOON, answer
@@ -32,6 +32,7 @@ def submit(asked: Request, wait: bool, *, only_known: bool = False) -> Response:
     scoped = _scoped(key) if key is not None else None
     submitted = context().jobs.submit(asked, idempotency_key=scoped, only_known=only_known)
     job = submitted.job
+    g.job = job.id  # for the audit log
     if seconds and not job.ended:
         waited = _wait(job, seconds)
         if waited is None:  # no thread to spare: the preference was not applied

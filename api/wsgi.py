@@ -6,7 +6,9 @@ from flask import Flask
 
 from api.app import create_app
 from config.settings import Settings, current
+from tasks.audit_log import AuditLog
 from tasks.redis import API_PATIENCE
+from tasks.sign_ins import SignIns
 from tasks.wiring import build
 
 
@@ -23,4 +25,6 @@ def make(settings: Settings | None = None) -> Flask:
         parts.publisher.soon,
         parts.events,
         parts.backups,
+        AuditLog(parts.redis),
+        SignIns(parts.redis),
     )

@@ -58,6 +58,7 @@ def run(side: str, names: list[str], seconds: float) -> list[float]:
         environ = {
             "REDIS_URL": redis.url,
             "API_PORT": str(port),
+            "API_RATE_PER_MINUTE": "0",
             "LOG_LEVEL": "error",
             "COUCHDB_URL": f"{names[0]}=http://{names[0]}.test:5984",
             "REPLICATION_NODES": nodes,

@@ -10,7 +10,6 @@ Long for one reason: every field is documented where it is defined.
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import os
 import re
@@ -24,6 +23,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -34,23 +34,23 @@ from pydantic import (
 from config.backups import parse_options, secrets_of
 from config.nodes import NodeSetting, parse_node, parse_nodes, split
 from config.rules import RuleSetting, read_rules
+from config.sources import SettingsError, Source
+from config.tokens import Role, Token, parse_tokens, plain_tokens, role_of
 from config.webhooks import Receiver, parse_keys, parse_receivers, tokens_of
 
+__all__ = ["LOOPBACK_HOSTS", "MIN_KEY_LENGTH", "Settings", "SettingsError", "build", "current", "load"]
+
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
-_SHA256 = re.compile(r"^sha256:[0-9a-f]{64}$")
-MIN_TOKEN_LENGTH = 16
+MIN_KEY_LENGTH = 32
 _STALE_SWEEPS = 6
 _STALE_GRACE = 30.0  # seconds
-
-
-class SettingsError(ValueError):
-    """The configuration cannot be used; the message names each variable and what it should be."""
 
 
 class Settings(BaseModel):
     """Every setting. The order and the descriptions are those of `.env.example` and docs/settings.md."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    _sources: dict[str, Source] = PrivateAttr(default_factory=dict)
 
     # --- the nodes
     # repr=False here and on REPLICATION_NODES: both may have been written with credentials in them
@@ -158,17 +158,53 @@ class Settings(BaseModel):
     worker_concurrency: int = Field(20, ge=1, le=500, description="Jobs that one worker process runs at once.")
 
     # --- the API
-    api_host: str = Field("127.0.0.1", description="Address to listen on. Other than loopback needs API_TOKENS.")
+    api_host: str = Field(
+        "127.0.0.1",
+        description="Address to listen on. Other than loopback needs API_TOKENS or API_ALLOW_ANONYMOUS.",
+    )
     api_port: int = Field(5000, ge=0, le=65_535, description="Port to listen on.")
     api_tokens: SecretStr = Field(
         SecretStr(""),
-        description="Bearer tokens, comma-separated (or API_TOKENS_FILE): at least 16 characters each, or "
-        "sha256:<hex digest of the token>. Empty: no token is asked for, and only loopback is allowed.",
+        description="Bearer tokens, comma-separated (or API_TOKENS_FILE, one a line): `name=role:token`, where the "
+        "role is view, operate or admin, and the token at least 16 characters or sha256:<its hex digest>. "
+        "`./nbr token new` makes one. Without name and role it is an admin's. What is written in API_TOKENS_FILE or "
+        "`.env` counts a second after it was changed. Empty: no token is asked for, on loopback alone.",
+    )
+    api_allow_anonymous: Literal["", "view", "operate", "admin"] = Field(
+        "",
+        description="The role of callers who show no token, from whatever address they come. Empty: none, where there "
+        "are API_TOKENS; where there are none, admin, for callers of this machine alone.",
     )
     api_allowed_hosts: str = Field(
         "",
         description="Host names, without port, under which callers reach the API, comma-separated, besides "
         "loopback names and API_HOST. Needed where API_HOST is 0.0.0.0: other names are answered 421.",
+    )
+    secret_key: SecretStr = Field(
+        SecretStr(""),
+        description="Seals what is kept for callers (webhook receivers) and signs sign-ins (or SECRET_KEY_FILE): at "
+        "least 32 characters; several are separated by blanks, the newest first. `openssl rand -hex 32` makes one. "
+        "Empty: sign-ins end with the API's process, and no receivers can be added.",
+    )
+    api_proxies: int = Field(
+        0,
+        ge=0,
+        le=10,
+        description="How many proxies stand before the API, each of which appends to X-Forwarded-For and sets "
+        "X-Forwarded-Proto. Callers are told apart by what the outermost one says, and cookies are for HTTPS alone "
+        "where it says https. Too many, and callers choose their own address.",
+    )
+    api_rate_per_minute: int = Field(
+        6_000, ge=0, description="Requests a minute of one caller (a token, or an address without one). 0: no limit."
+    )
+    api_lockout_failures: int = Field(
+        10,
+        ge=0,
+        description="Wrong tokens from one address within five minutes, after which it is answered 429 for as long, "
+        "whatever token it shows. 0: never.",
+    )
+    api_session_hours: float = Field(
+        12, gt=0, le=720, description="Hours after which a sign-in with a browser ends by itself."
     )
     api_max_body_bytes: int = Field(1_048_576, ge=1_024, description="Largest request body, in bytes.")
     api_threads: int = Field(32, ge=4, le=512, description="Requests that the API process serves at once.")
@@ -288,6 +324,10 @@ class Settings(BaseModel):
         """All nodes, the primary first."""
         return parse_nodes(self.couchdb_url, self.replication_nodes)
 
+    def source(self, name: str) -> Source | None:
+        """Where a secret was read and can be read again; None where it came by environment, or there is none."""
+        return self._sources.get(name)
+
     @property
     def include(self) -> tuple[str, ...]:
         return split(self.replication_include)
@@ -302,9 +342,19 @@ class Settings(BaseModel):
         return read_rules(self.replication_rules) if self.replication_rules else ()
 
     @functools.cached_property
-    def token_digests(self) -> frozenset[str]:
-        """SHA-256 of each accepted bearer token, in hex."""
-        return frozenset(_token_digest(token) for token in split(self.api_tokens.get_secret_value()))
+    def tokens(self) -> tuple[Token, ...]:
+        """The accepted bearer tokens, as they were at the start (api.tokens knows those of now)."""
+        return parse_tokens(self.api_tokens.get_secret_value())
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """The keys of SECRET_KEY, the newest first."""
+        return tuple(self.secret_key.get_secret_value().split())
+
+    @property
+    def anonymous_role(self) -> Role | None:
+        """What may be done without a token from any address; None where API_ALLOW_ANONYMOUS gives no leave."""
+        return role_of(self.api_allow_anonymous) if self.api_allow_anonymous else None
 
     @functools.cached_property
     def allowed_hosts(self) -> frozenset[str]:
@@ -336,6 +386,7 @@ class Settings(BaseModel):
             self.replication_password,
             self.api_tokens,
             self.flower_basic_auth,
+            self.secret_key,
         ]
         plain = [value.get_secret_value() for value in values]
         # a recipient is public, and so are most options of a store: only what is a secret is masked
@@ -343,7 +394,8 @@ class Settings(BaseModel):
         plain += [
             secret for options in (self.backup_options, self.backup_copy_options) for secret in secrets_of(options)
         ]
-        plain += split(self.api_tokens.get_secret_value())
+        plain += self.secret_keys
+        plain += plain_tokens(self.api_tokens.get_secret_value())
         # Flower takes several user:password pairs; a password can turn up without its user
         plain += [pair.partition(":")[2] for pair in split(self.flower_basic_auth.get_secret_value())]
         plain += [_redis_password(url.get_secret_value()) for url in (self.redis_url, self.broker_url)]
@@ -370,15 +422,15 @@ class Settings(BaseModel):
 
     @field_validator("api_tokens")
     @classmethod
-    def _long_tokens(cls, value: SecretStr) -> SecretStr:
-        tokens = split(value.get_secret_value())
-        if value.get_secret_value() and not tokens:
-            raise ValueError("has no token in it; leave it empty to ask for none")
-        for token in tokens:
-            if not _SHA256.match(token.lower()) and len(token) < MIN_TOKEN_LENGTH:
-                raise ValueError(
-                    f"each token needs at least {MIN_TOKEN_LENGTH} characters, or is sha256:<64 hex digits>"
-                )
+    def _readable_tokens(cls, value: SecretStr) -> SecretStr:
+        parse_tokens(value.get_secret_value())
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_keys(cls, value: SecretStr) -> SecretStr:
+        if any(len(key) < MIN_KEY_LENGTH for key in value.get_secret_value().split()):
+            raise ValueError(f"each key needs at least {MIN_KEY_LENGTH} characters; openssl rand -hex 32 makes one")
         return value
 
     @field_validator("webhook_urls")
@@ -441,10 +493,10 @@ class Settings(BaseModel):
             parse_nodes(self.couchdb_url, self.replication_nodes)
         except ValueError as error:
             raise ValueError(f"COUCHDB_URL, REPLICATION_NODES: {error}") from None
-        if self.api_host not in LOOPBACK_HOSTS and not self.token_digests:
+        if self.api_host not in LOOPBACK_HOSTS and not self.tokens and not self.api_allow_anonymous:
             raise ValueError(
-                f"API_HOST={self.api_host} would let the network in without asking for a token: "
-                "set API_TOKENS, or listen on 127.0.0.1"
+                f"API_HOST={self.api_host} would let the network in without asking for a token: set API_TOKENS "
+                "(./nbr token new makes one), listen on 127.0.0.1, or say in API_ALLOW_ANONYMOUS what everybody may do"
             )
         ports = {"API_PORT": self.api_port, "FLOWER_PORT": self.flower_port, "AGENT_PORT": self.agent_port}
         for (one, port), (other, same) in itertools.combinations(ports.items(), 2):
@@ -473,19 +525,26 @@ def load(
         raise SettingsError(f"NBR_ENV_FILE: there is no file {named}")
     merged: dict[str, str | None] = {**(dotenv_values(env_file) if env_file.is_file() else {}), **environ}
     values: dict[str, Any] = {}
+    sources: dict[str, Source] = {}
     for name, model_field in Settings.model_fields.items():
         if only is not None and name not in only:
             continue
         variable = name.upper()
         value = merged.get(variable)
-        file = merged.get(f"{variable}_FILE") if model_field.annotation is SecretStr else None
+        secret = model_field.annotation is SecretStr
+        file = merged.get(f"{variable}_FILE") if secret else None
         if value and file:
             raise SettingsError(f"{variable} and {variable}_FILE are both set: keep one")
         if file:
-            value = _read_secret(variable, Path(file))
+            sources[name] = Source(variable, Path(file))
+            value = sources[name].read()
+        elif value and secret and variable not in environ:
+            sources[name] = Source(variable, env_file, line=True)
         if value:
             values[name] = value
-    return build(values)
+    made = build(values)
+    made._sources.update(sources)
+    return made
 
 
 def build(values: dict[str, Any]) -> Settings:
@@ -506,26 +565,6 @@ def _explain(item: Any) -> str:
     message = str(item["msg"]).removeprefix("Value error, ")
     variable = ".".join(str(part) for part in item["loc"]).upper()
     return f"{variable}: {message}" if variable else message
-
-
-def _read_secret(variable: str, path: Path) -> str:
-    try:
-        secret = path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise SettingsError(f"{variable}_FILE: cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise SettingsError(f"{variable}_FILE: {path} is not UTF-8 text") from None
-    if not secret:  # an empty file is a secret that failed to arrive: never run as if none had been asked for
-        raise SettingsError(f"{variable}_FILE: {path} is empty")
-    return secret
-
-
-def _token_digest(token: str) -> str:
-    return (
-        token.lower().removeprefix("sha256:")
-        if _SHA256.match(token.lower())
-        else hashlib.sha256(token.encode()).hexdigest()
-    )
 
 
 def _redis_password(url: str) -> str:

@@ -40,6 +40,7 @@ class EventType(StrEnum):
     BACKUP_NOT_COPIED = "backup.not-copied"
     RESTORE_FINISHED = "restore.finished"
     RESTORE_FAILED = "restore.failed"
+    ACCESS_LOCKED = "access.locked-out"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ ABOUT: Mapping[EventType, About] = {
     EventType.BACKUP_NOT_COPIED: About("backups could not be copied to the second location", ("backup", "error")),
     EventType.RESTORE_FINISHED: About("databases were restored", ("backup", "job", "mode", "refused")),
     EventType.RESTORE_FAILED: About("a restore failed", ("backup", "job", "mode", "error")),
+    EventType.ACCESS_LOCKED: About("too many wrong tokens came from one address", ("address",)),
     EventType.LINKS_MENDED: About("all links from one node to another carry changes again", ("source", "target")),
 }
 

@@ -88,8 +88,10 @@ def test_other_hosts_are_421(world: World, host: str) -> None:
 @pytest.mark.parametrize(
     ("origin", "status"),
     [
-        ("http://localhost:5000", 202),
-        ("http://[::1]:5000", 202),
+        ("http://localhost", 202),
+        ("http://LOCALHOST:80", 202),
+        ("http://localhost:5000", 403),
+        ("http://[::1]:5000", 403),
         ("https://evil.example", 403),
         ("null", 403),
         ("http://[", 403),

@@ -200,6 +200,7 @@ def test_no_answer_shows_a_credential() -> None:
         "broker_url": "redis://:not-to-be-seen-broker@127.0.0.1:6379/0",
         "flower_basic_auth": "user:not-to-be-seen-flower",
         "backup_key": "",
+        "secret_key": "not-to-be-seen-" * 3,
         "backup_options": "aws_secret_access_key=not-to-be-seen-bucket",
         "backup_copy_options": "aws_secret_access_key=not-to-be-seen-copy",
         "webhook_urls": "https://chat.test/not-to-be-seen-token",

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 
 from api.app import create_app
 from config.settings import Settings, build
+from tasks.audit_log import AuditLog
 from tasks.backups_seen import BackupsSeen
 from tasks.events import Events
 from tasks.jobs import Job, Kind, Request, State
@@ -19,6 +20,7 @@ from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.redis import connect
 from tasks.replication_seen import ReplicationSeen
+from tasks.sign_ins import SignIns
 from tasks.store import JobStore
 from tasks.submit import Jobs
 
@@ -46,20 +48,34 @@ class World:
     now: float = 1_795_446_000.123
     published: list[str] = field(default_factory=list)
     wanted_soon: list[str] = field(default_factory=list)
+    redis: Any = field(
+        default_factory=lambda: fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
+    )
 
     def __post_init__(self) -> None:
-        redis = self.redis = fakeredis.FakeRedis(server=fakeredis.FakeServer(), decode_responses=True)
+        redis = self.redis
         self.store = _store(redis)
         self.seen = Observations(redis)
         self.replication = ReplicationSeen(redis)
         self.jobs = Jobs(self.store, self._publish)
         self.events = Events(redis)
         self.backups = BackupsSeen(redis)
-        self.app = self._app(self.jobs, self.seen, self.replication, self.events, self.backups)
+        self.audit = AuditLog(redis)
+        self.sign_ins = SignIns(redis)
+        self.app = self._app(
+            self.jobs, self.seen, self.replication, self.events, self.backups, self.audit, self.sign_ins
+        )
         self.client = self.app.test_client()
 
     def _app(
-        self, jobs: Jobs, seen: Observations, replication: ReplicationSeen, events: Events, backups: BackupsSeen
+        self,
+        jobs: Jobs,
+        seen: Observations,
+        replication: ReplicationSeen,
+        events: Events,
+        backups: BackupsSeen,
+        audit: AuditLog,
+        sign_ins: SignIns,
     ) -> Flask:
         return create_app(
             self.settings,
@@ -70,6 +86,8 @@ class World:
             self.wanted_soon.append,
             events,
             backups,
+            audit,
+            sign_ins,
             clock=lambda: self.now,
             keep_alive_seconds=self.keep_alive_seconds,
         )
@@ -79,7 +97,7 @@ class World:
         redis = connect("redis://127.0.0.1:1/0")
         jobs = Jobs(_store(redis), self._publish)
         seen = Observations(redis), ReplicationSeen(redis), Events(redis), BackupsSeen(redis)
-        return self._app(jobs, *seen).test_client()
+        return self._app(jobs, *seen, AuditLog(redis), SignIns(redis)).test_client()
 
     def _publish(self, job_id: str, request: Request) -> None:
         self.published.append(job_id)

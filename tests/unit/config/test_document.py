@@ -46,6 +46,7 @@ def test_secrets_and_only_secrets_have_a_file_variable() -> None:
         "backup_key",
         "backup_options",
         "backup_copy_options",
+        "secret_key",
     }
 
 

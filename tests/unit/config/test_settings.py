@@ -11,6 +11,8 @@ from pydantic import SecretStr, ValidationError
 
 from config.nodes import NodeSetting
 from config.settings import Settings, SettingsError, build, load
+from config.sources import Source
+from config.tokens import Role
 
 NO_FILE = Path("/nonexistent/.env")
 TOKEN = "a-token-of-some-length"
@@ -38,7 +40,8 @@ def test_without_anything_configured_it_listens_on_loopback_alone_and_knows_no_n
     settings = environment()
     assert settings.nodes == ()
     assert (settings.api_host, settings.flower_host) == ("127.0.0.1", "127.0.0.1")
-    assert settings.token_digests == frozenset()
+    assert settings.tokens == ()
+    assert settings.anonymous_role is None
 
 
 def test_every_default_is_a_value_it_would_take() -> None:
@@ -315,14 +318,47 @@ def test_flower_is_shown_to_the_network_only_with_a_login(auth: str) -> None:
 
 def test_tokens_are_known_by_their_digest_alone() -> None:
     other = "another-token-of-some-length"
-    expected = {DIGEST, hashlib.sha256(other.encode()).hexdigest()}
-    assert environment(API_TOKENS=f"{TOKEN}, {other}").token_digests == expected
-    assert environment(API_TOKENS=f"sha256:{DIGEST},{other}").token_digests == expected
+    for text in (f"{TOKEN}, {other}", f"sha256:{DIGEST},{other}"):
+        found = environment(API_TOKENS=text).tokens
+        assert [token.digest for token in found] == [DIGEST, hashlib.sha256(other.encode()).hexdigest()]
 
 
 @pytest.mark.parametrize("tokens", [TOKEN[:15], f"{TOKEN},short"])
 def test_short_tokens_are_refused(tokens: str) -> None:
-    assert "API_TOKENS: each token needs at least 16 characters" in refusal(API_TOKENS=tokens)
+    message = refusal(API_TOKENS=tokens)
+    assert "API_TOKENS: entry" in message
+    assert "each token needs at least 16 characters" in message
+
+
+@pytest.mark.parametrize("role", ["view", "operate", "admin"])
+def test_everybody_is_let_in_only_where_that_is_said(role: str) -> None:
+    assert "API_ALLOW_ANONYMOUS" in refusal(API_HOST="192.0.2.7")
+    settings = environment(API_HOST="192.0.2.7", API_ALLOW_ANONYMOUS=role)
+    assert settings.anonymous_role is Role[role.upper()]
+    assert "API_ALLOW_ANONYMOUS" in refusal(API_ALLOW_ANONYMOUS="true")
+
+
+def test_keys_are_long_and_the_newest_comes_first() -> None:
+    new, old = "n" * 32, "o" * 40
+    assert environment(SECRET_KEY=f"{new} {old}").secret_keys == (new, old)
+    assert "SECRET_KEY: each key needs at least 32 characters" in refusal(SECRET_KEY=f"{new} short")
+
+
+def test_a_secret_that_can_be_read_again_knows_from_where(tmp_path: Path) -> None:
+    env_file, tokens = tmp_path / ".env", tmp_path / "tokens"
+    env_file.write_text(f"API_TOKENS={TOKEN}\nCOUCHDB_PASSWORD=from-the-file\n")
+    tokens.write_text(f"{TOKEN}\n")
+
+    line = load(environ={"COUCHDB_PASSWORD": "from-the-environment"}, env_file=env_file).source("api_tokens")
+    whole = load(environ={"API_TOKENS_FILE": str(tokens)}, env_file=tmp_path / "none").source("api_tokens")
+
+    assert line == Source("API_TOKENS", env_file, line=True)
+    assert line.read() == TOKEN
+    assert whole == Source("API_TOKENS", tokens)
+    assert whole.read() == TOKEN
+    settings = load(environ={"API_TOKENS": TOKEN, "COUCHDB_PASSWORD": "x"}, env_file=env_file)
+    assert settings.source("api_tokens") is None
+    assert settings.source("couchdb_password") is None
 
 
 def test_the_api_answers_to_loopback_names_its_own_and_those_added() -> None:
@@ -369,7 +405,8 @@ SECRET_SETTINGS: dict[str, Any] = {
     "REPLICATION_PASSWORD": "replication-secret",
     "REDIS_URL": "redis://:redis%2Fsecret@r:6379/0",
     "BROKER_URL": "redis://user:broker-secret@r:6379/1",
-    "API_TOKENS": "first-token-secret-1,second-token-secret-2",
+    "API_TOKENS": "first-token-secret-1,ci=view:second-token-secret-2",
+    "SECRET_KEY": f"{'new-secret-key-' * 3} {'old-secret-key-' * 3}",
     "FLOWER_BASIC_AUTH": "viewer:flower-secret",
     "WEBHOOK_URLS": "https://chat.test/services/path-secret-token?key=query-secret,http://me:hook%2Fsecret@hook.test/",
     "BACKUP_KEY": "age1public0000 AGE-SECRET-KEY-1BACKUPSECRET",
@@ -394,6 +431,8 @@ SECRET_VALUES = {
     "bucket-secret",
     "sv,sas-secret",
     "copy-secret",
+    "new-secret-key-" * 3,
+    "old-secret-key-" * 3,
     "whsec_d2ViaG9vay1zZWNyZXQtb2YtMjQtYnl0ZXM=",
     "b2xkLXdlYmhvb2stc2VjcmV0LTI0LWJ5dGU=",
 }

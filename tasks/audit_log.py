@@ -1,0 +1,82 @@
+"""Who changed what, kept in Redis: the last ten thousand requests that may have changed something, each logged as well.
+
+Apart from the events, because it is for other eyes: it names callers and addresses. The log line is the lasting record
+(docs/security.md); what is kept here is for looking it up.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import redis
+
+from config.logs import get
+from tasks.redis import StoreUnavailable, translated
+
+log = get(__name__)
+KEY = "nbr:audit"
+KEPT = 10_000
+_AT_ONCE = 200
+_BEFORE_ALL = "0-0"
+LONGEST_PATH = 500  # characters
+
+
+@dataclass(frozen=True)
+class Change:
+    """One request. `at`: seconds since the epoch. `caller`: the name of a token, or None where nobody was known.
+    `status`: of the answer. `job`: the id of the job it made or joined. `problem`: the kind of problem it was answered
+    with."""
+
+    at: float
+    caller: str | None
+    role: str | None
+    address: str
+    method: str
+    path: str
+    status: int
+    job: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class AuditPage:
+    """`changes`: (id, change), newest first. `next`: the id to go on before; None where there is no more."""
+
+    changes: list[tuple[str, Change]]
+    next: str | None
+
+
+class AuditLog:
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis: Any = client  # see JobStore
+
+    def record(self, change: Change) -> None:
+        """Log and keep it. Where Redis is away it is in the log alone: what was done, was done."""
+        log.info(
+            "audit", **{name: value for name, value in asdict(change).items() if name != "at" and value is not None}
+        )
+        try:
+            with translated():
+                self._redis.xadd(KEY, {"change": json.dumps(asdict(change))}, maxlen=KEPT, approximate=True)
+        except StoreUnavailable as error:
+            log.warning("audit record is in the log alone: Redis is away", error=str(error))
+
+    def page(self, *, caller: str | None = None, before: str | None = None, limit: int = 50) -> AuditPage:
+        """Raises StoreUnavailable."""
+        found: list[tuple[str, Change]] = []
+        upper = f"({before}" if before else "+"
+        while before != _BEFORE_ALL:  # nothing is before it, and Redis refuses to be asked
+            with translated():
+                rows = self._redis.xrevrange(KEY, max=upper, min="-", count=_AT_ONCE)
+            for made, fields in rows:
+                change = Change(**json.loads(fields["change"]))
+                if caller in {None, change.caller}:
+                    found.append((made, change))
+                if len(found) > limit:
+                    return AuditPage(found[:limit], found[limit - 1][0])
+            if len(rows) < _AT_ONCE:
+                return AuditPage(found, None)
+            upper = f"({rows[-1][0]}"
+        return AuditPage([], None)

@@ -1,0 +1,102 @@
+"""How often, and how often wrongly."""
+
+from __future__ import annotations
+
+import pytest
+
+from api.limits import LOCKED_MINUTES, Limits
+from tests.unit.api.world import BEARER, TOKEN, World, settings
+
+HERE, THERE = "192.0.2.1", "192.0.2.2"
+
+
+def test_each_caller_has_its_own_count() -> None:
+    limits = Limits(3, 0)
+    assert [limits.seconds_until_allowed("a") for _ in range(3)] == [None] * 3
+    wait = limits.seconds_until_allowed("a")
+    assert wait is not None
+    assert 1 <= wait <= 60
+    assert limits.seconds_until_allowed("b") is None
+
+
+def test_an_address_is_locked_out_by_the_last_wrong_token_and_no_other_is() -> None:
+    limits = Limits(0, 3)
+    assert [limits.failed(HERE) for _ in range(3)] == [False, False, True]
+    wait = limits.seconds_locked(HERE)
+    assert wait is not None
+    assert LOCKED_MINUTES * 60 - 5 <= wait <= LOCKED_MINUTES * 60
+    assert limits.seconds_locked(THERE) is None
+    assert limits.failed(HERE) is False, "told once"
+
+
+def test_zero_turns_either_off() -> None:
+    limits = Limits(0, 0)
+    assert not any(limits.failed(HERE) or limits.seconds_until_allowed(HERE) for _ in range(100))
+    assert limits.seconds_locked(HERE) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", HERE, True),
+        (HERE, THERE, False),
+        ("unknown", "unknown", True),
+    ],
+)
+def test_addresses_that_one_may_choose_freely_count_as_one(one: str, other: str, same: bool) -> None:
+    limits = Limits(0, 1)
+    assert limits.failed(one)
+    assert (limits.seconds_locked(other) is not None) is same
+
+
+def test_a_thousand_wrong_tokens_lock_their_address_out_and_are_told_once() -> None:
+    world = World(settings(api_tokens=TOKEN))
+    statuses = [world.client.get("/api/jobs", headers=bearer(f"guess-{n}")).status_code for n in range(1_000)]
+    assert statuses == [401] * 10 + [429] * 990
+
+    locked = world.client.get("/api/jobs", headers=BEARER)
+    assert locked.status_code == 429, "right ones too: who guesses learns nothing"
+    assert locked.get_json()["type"].endswith(":locked-out")
+    assert 0 < int(locked.headers["Retry-After"]) <= LOCKED_MINUTES * 60
+    elsewhere = world.client.get("/api/jobs", headers=BEARER, environ_base={"REMOTE_ADDR": THERE})
+    assert elsewhere.status_code == 200
+    events = world.client.get("/api/events", headers=BEARER, environ_base={"REMOTE_ADDR": THERE}).get_json()["events"]
+    assert [(event["type"], event["data"]) for event in events] == [("access.locked-out", {"address": "127.0.0.1"})]
+    assert world.client.get("/api/health").status_code == 503, "who shows no token is not held up"
+
+
+def test_who_asks_too_often_is_told_to_wait() -> None:
+    world = World(settings(api_tokens=TOKEN, api_rate_per_minute=5))
+    statuses = [world.client.get("/api/jobs", headers=BEARER).status_code for _ in range(7)]
+    assert statuses == [200] * 5 + [429] * 2
+    refused = world.client.get("/api/jobs", headers=BEARER)
+    assert refused.get_json()["type"].endswith(":too-many-requests")
+    assert int(refused.headers["Retry-After"]) >= 1
+    strangers = [world.client.get("/api/jobs").status_code for _ in range(7)]
+    assert strangers == [401] * 5 + [429] * 2
+
+
+def test_behind_a_proxy_callers_are_told_apart_by_what_it_says() -> None:
+    world = World(settings(api_tokens=TOKEN, api_proxies=1, api_lockout_failures=1))
+
+    def ask(token: str, came_from: str) -> int:
+        headers = {**bearer(token), "X-Forwarded-For": came_from}
+        return world.client.get("/api/jobs", headers=headers).status_code
+
+    # what stands before the proxy's own word is anybody's: it is not believed
+    assert ask("wrong", f"{THERE}, {HERE}") == 401
+    assert ask(TOKEN, HERE) == 429
+    assert ask(TOKEN, THERE) == 200
+
+
+def test_without_proxies_nobody_chooses_his_address() -> None:
+    world = World(settings(api_tokens=TOKEN, api_lockout_failures=1))
+    headers = {**bearer("wrong"), "X-Forwarded-For": THERE}
+    assert world.client.get("/api/jobs", headers=headers).status_code == 401
+    assert world.client.get("/api/jobs", headers={**BEARER, "X-Forwarded-For": HERE}).status_code == 429
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}

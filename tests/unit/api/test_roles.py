@@ -1,0 +1,77 @@
+"""What each role may do: every address that is described, with every role."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import pytest
+
+from api import openapi
+from config.tokens import Role
+from tests.unit.api.world import World, settings
+
+SECRETS = {role: f"a-token-for-the-role-{role.word}" for role in Role}
+# what a person may be given who only looks, what changes no data that cannot be had again, and all the rest
+ADMINS = {
+    ("POST", "/api/backups/<backup:backup_id>/restore"),
+    ("POST", "/api/backups/<backup:backup_id>/hold"),
+    ("GET", "/api/audit"),
+}
+
+
+@functools.cache
+def world() -> World:
+    return World(settings(api_tokens=",".join(f"{role.word}:{secret}" for role, secret in SECRETS.items())))
+
+
+def operations() -> list[tuple[str, str]]:
+    return sorted({(method, rule.rule) for rule, method, entry in openapi.described(world().app) if not entry.open})
+
+
+@pytest.mark.parametrize(("method", "path"), operations(), ids=str)
+def test_each_call_has_its_least_role(method: str, path: str) -> None:
+    needed = Role.ADMIN if (method, path) in ADMINS else Role.VIEW if method == "GET" else Role.OPERATE
+    for role, secret in SECRETS.items():
+        answer = world().client.open(
+            re.sub("<[^>]+>", "nobody-knows-it", path), method=method, headers={"Authorization": f"Bearer {secret}"}
+        )
+        problem = (answer.get_json(silent=True) or {}) if answer.status_code >= 400 else {}
+        refused = str(problem.get("type", "")).endswith(":forbidden")
+        assert refused is (role < needed), f"{role.word}: {answer.status_code} {answer.text[:200]}"
+        if refused:
+            assert answer.status_code == 403
+            assert problem["needed"] == needed.word
+
+
+def test_the_document_says_which() -> None:
+    document = world().client.get("/openapi.json").get_json()
+    restore = document["paths"]["/api/backups/{backup_id}/restore"]["post"]
+    assert restore["description"] == "Least role: admin."
+    assert "403" in restore["responses"]
+    assert "403" in document["paths"]["/api/audit"]["get"]["responses"]
+    assert "403" not in document["paths"]["/api/jobs"]["get"]["responses"]
+
+
+def test_a_method_or_an_address_that_is_not_there_is_no_question_of_roles() -> None:
+    viewer = {"Authorization": f"Bearer {SECRETS[Role.VIEW]}"}
+    assert world().client.get("/api/nowhere", headers=viewer).status_code == 404
+    assert world().client.put("/api/jobs", headers=viewer).status_code == 405
+
+
+@pytest.mark.parametrize(("role", "status"), [("view", 403), ("operate", 202), ("admin", 202)])
+def test_everybody_may_do_what_is_said(role: str, status: int) -> None:
+    made = World(settings(api_allow_anonymous=role, api_tokens="admin:another-token-of-some-length"))
+    assert made.client.get("/api/jobs").status_code == 200
+    assert made.client.post("/api/replication/setup", json={}).status_code == status
+    with_token = {"Authorization": "Bearer another-token-of-some-length"}
+    assert made.client.get("/api/audit", headers=with_token).status_code == 200
+    wrong = {"Authorization": "Bearer one-that-is-wrong"}
+    assert made.client.get("/api/jobs", headers=wrong).status_code == 401, "a slip is told, and not taken for anybody"
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Forwarded-Host"])
+def test_what_a_proxy_brings_does_not_come_from_this_machine(header: str) -> None:
+    made = World()
+    assert made.client.get("/api/jobs").status_code == 200
+    assert made.client.get("/api/jobs", headers={header: "for=192.0.2.1"}).status_code == 401
