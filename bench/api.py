@@ -58,7 +58,8 @@ def run(command: tuple[str, ...], clients: int, seconds: float) -> tuple[list[fl
     with private_redis() as redis:
         known = {f"db-{number}": ["primary"] for number in range(DATABASES)}
         Observations(connect(redis.url)).save_sweep({"observed_at": time.time()}, known)
-        with processes({"server": command}, {"REDIS_URL": redis.url, "API_PORT": str(port), "API_RATE_PER_MINUTE": "0", "LOG_LEVEL": "error"}):
+        environ = {"REDIS_URL": redis.url, "API_PORT": str(port), "API_RATE_PER_MINUTE": "0", "LOG_LEVEL": "error"}
+        with processes({"server": command}, environ):
             require(lambda: answers(port), "an answer of the server")
             return load(port, clients, seconds)
 
