@@ -26,6 +26,7 @@ from api import (
     observed,
     openapi,
     replication,
+    rotation,
     sign_in,
 )
 from api.auth import Gate
@@ -56,6 +57,7 @@ _BLUEPRINTS = (
     health.blueprint,
     nodes.blueprint,
     audit.blueprint,
+    rotation.blueprint,
     sign_in.blueprint,
     docs.blueprint,
 )

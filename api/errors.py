@@ -42,6 +42,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "being-made": (409, "An equal request is just being taken"),
     "job-ended": (409, "The job is over"),
     "backups-off": (409, "No backups are kept"),
+    "nothing-to-change": (409, "The settings name no password that is to be changed"),
     "body-too-large": (413, "The body is too large"),
     "not-json": (415, "Only JSON is accepted"),
     "misdirected": (421, "This server does not answer to that host name"),

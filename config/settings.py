@@ -74,6 +74,14 @@ class Settings(BaseModel):
         "replicated database: a mere member cannot write design documents, and those would be missing.",
     )
     replication_password: SecretStr = Field(SecretStr(""), description="Its password (or REPLICATION_PASSWORD_FILE).")
+    couchdb_password_previous: SecretStr = Field(
+        SecretStr(""),
+        description="What COUCHDB_PASSWORD was, while it is being changed on the nodes (docs/security.md, Change a "
+        "password): both are known meanwhile, and each node is called with the one that it has.",
+    )
+    replication_password_previous: SecretStr = Field(
+        SecretStr(""), description="What REPLICATION_PASSWORD was, in the same way."
+    )
     couchdb_timeout: float = Field(
         30.0, gt=0, le=600, description="Seconds a node may take to answer an ordinary call."
     )
@@ -383,7 +391,9 @@ class Settings(BaseModel):
         """Every secret value, for masking in logs."""
         values = [
             self.couchdb_password,
+            self.couchdb_password_previous,
             self.replication_password,
+            self.replication_password_previous,
             self.api_tokens,
             self.flower_basic_auth,
             self.secret_key,
@@ -482,6 +492,10 @@ class Settings(BaseModel):
             raise ValueError("COUCHDB_CLIENT_KEY needs COUCHDB_CLIENT_CERT beside it")
         if self.replication_user and not self.replication_password.get_secret_value():
             raise ValueError("REPLICATION_USER needs REPLICATION_PASSWORD beside it")
+        self._refuse_half_a_change("COUCHDB", self.couchdb_user, self.couchdb_password, self.couchdb_password_previous)
+        self._refuse_half_a_change(
+            "REPLICATION", self.replication_user, self.replication_password, self.replication_password_previous
+        )
         if self.receivers and not self.webhook_keys:
             raise ValueError("WEBHOOK_URLS needs WEBHOOK_SECRET beside it: nothing is sent unsigned")
         if self.backup_copy_url and not self.backup_url:
@@ -508,6 +522,19 @@ class Settings(BaseModel):
                 "set FLOWER_BASIC_AUTH to user:password, or listen on 127.0.0.1"
             )
         return self
+
+    def _refuse_half_a_change(self, which: str, user: str, password: SecretStr, previous: SecretStr) -> None:
+        if not previous.get_secret_value():
+            return
+        if not user or not password.get_secret_value():
+            raise ValueError(
+                f"{which}_PASSWORD_PREVIOUS needs {which}_USER and {which}_PASSWORD beside it: the user whose password "
+                "changes, and what it changes to"
+            )
+        if previous.get_secret_value() == password.get_secret_value():
+            raise ValueError(f"{which}_PASSWORD_PREVIOUS is the same as {which}_PASSWORD: there is nothing to change")
+        if self.replication_user and self.replication_user == self.couchdb_user:
+            raise ValueError("REPLICATION_USER is COUCHDB_USER: leave REPLICATION_USER empty, and both change together")
 
 
 def load(

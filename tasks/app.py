@@ -39,6 +39,7 @@ def register(parts: Parts, cluster: Cluster) -> Celery:
         app.task(name=kind.value, shared=False)(_job_task(runner))
 
     def look(database: str, box: str) -> None:
+        parts.in_force.settle(cluster)
         run_look(parts, cluster, database, box)
 
     def change(database: str, token: str) -> None:
@@ -61,10 +62,10 @@ def register(parts: Parts, cluster: Cluster) -> Celery:
         "backups": lambda: backup_watch.run_watch(parts, cluster),
     }
     for name, body in bodies.items():
-        _scheduled(app, parts, name, body)
+        _scheduled(app, parts, cluster, name, body)
 
     for name in ("reconcile", "drift", "sweep", "links", "backups"):
-        app.task(name=f"{name}-now", shared=False)(_now(parts, name, bodies[name]))
+        app.task(name=f"{name}-now", shared=False)(_now(parts, cluster, name, bodies[name]))
     _live(app, parts, cluster, stopping)
     return app
 
@@ -80,7 +81,7 @@ def _job_task(runner: Runner) -> Callable[[str], None]:
     return run
 
 
-def _scheduled(app: Celery, parts: Parts, name: str, body: Callable[[], None]) -> None:
+def _scheduled(app: Celery, parts: Parts, cluster: Cluster, name: str, body: Callable[[], None]) -> None:
     """A task that beat starts: done once an interval however many beats tick, and never twice at once."""
 
     def run(interval: float) -> None:
@@ -90,33 +91,37 @@ def _scheduled(app: Celery, parts: Parts, name: str, body: Callable[[], None]) -
         except StoreUnavailable as error:
             log.warning("scheduled task skipped: Redis is away", task=name, error=str(error))
         else:
-            _once(parts, name, body)
+            _once(parts, cluster, name, body)
 
     app.task(name=name, shared=False)(run)
 
 
-def _now(parts: Parts, name: str, body: Callable[[], None]) -> Callable[[], None]:
+def _now(parts: Parts, cluster: Cluster, name: str, body: Callable[[], None]) -> Callable[[], None]:
     def run() -> None:
         try:
             ask_again(parts.redis, name)
         except StoreUnavailable as error:
             log.warning("task skipped: Redis is away", task=name, error=str(error))
         else:
-            _once(parts, name, body)
+            _once(parts, cluster, name, body)
 
     return run
 
 
-def _once(parts: Parts, name: str, body: Callable[[], None]) -> None:
+def _once(parts: Parts, cluster: Cluster, name: str, body: Callable[[], None]) -> None:
     """Do it, unless somebody is just doing it; and once more where it was asked for meanwhile, because what is done may
     have looked before that."""
     try:
         with alone(parts.redis, name) as mine:
+            # after it is ours, so that whoever makes others stand still either sees it or is seen
+            if mine and name != "reap" and parts.in_force.paused():
+                return
             if mine:
                 asked_again(parts.redis, name)
+                parts.in_force.settle(cluster)
                 body()
         if mine and asked_again(parts.redis, name):
-            _once(parts, name, body)
+            _once(parts, cluster, name, body)
     except StoreUnavailable as error:
         log.warning("scheduled task broken off: Redis is away", task=name, error=str(error))
 
@@ -144,6 +149,7 @@ def _live(app: Celery, parts: Parts, cluster: Cluster, stopping: threading.Event
 
 def _first_look(parts: Parts, cluster: Cluster) -> None:
     try:
+        parts.in_force.settle(cluster)
         health.sweep_now(parts, cluster)
         parts.publisher.soon("reconcile")
         parts.publisher.soon("backups")
@@ -155,6 +161,7 @@ def _heartbeat(parts: Parts, name: str, stopping: threading.Event) -> None:
     while True:
         try:
             parts.seen.worker_alive(name, time.time())
+            parts.in_force.aware(name, time.time())
             if stopping.wait(HEARTBEAT_EVERY):
                 parts.seen.worker_gone(name)
                 return

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     CHECK = "check-backup"
     HOLD = "hold-backup"
     PRUNE = "prune-backups"
+    ROTATE = "rotate"
 
 
 class State(StrEnum):
@@ -101,6 +102,8 @@ class Request:
             return f"{self.params['event']['type']} to {self.params['receiver']}"
         if self.kind in {Kind.CHECK, Kind.HOLD, Kind.RESTORE}:
             return " ".join(filter(None, (self.params["backup"], self.database)))
+        if self.kind is Kind.ROTATE:
+            return f"passwords to the {self.params['to']} ones"
         return str(self.params["node"]) if self.kind is Kind.REJOIN else self.database or "all"
 
     @property
@@ -127,6 +130,7 @@ LOCKS: dict[Kind, Callable[[Request], str]] = {
     Kind.RESTORE: _restore_lock,  # never beside a sync of the database
     Kind.CHECK: lambda asked: f"check:{asked.params['backup']}",
     Kind.HOLD: lambda asked: f"hold:{asked.params['backup']}",
+    Kind.ROTATE: lambda asked: "passwords",
 }
 
 

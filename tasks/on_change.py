@@ -52,6 +52,10 @@ def run_on_change(parts: Parts, cluster: Cluster, database: str, token: str, sto
     """Sync one database that changed, if it is still ours to sync and not in step already."""
     if stopping.is_set() or not parts.dirty.keep(database, token, time.time()):
         return  # another one has it, or will have when this lease has run out
+    if parts.in_force.paused():
+        parts.dirty.done(database, token, again_at=time.time() + AGAIN)
+        return
+    parts.in_force.settle(cluster)
     again_in: float | None = None
     failed = False
     wanted = on_change_filter(parts)

@@ -24,6 +24,9 @@ from worker.couch.cluster import Cluster
 from worker.ops.control import Control
 
 log = get(__name__)
+PAUSED_DELAY = 3.0  # seconds until a job that came while a password was changed is looked at again
+# kinds that go on meanwhile: one calls no node, the other is what changes it
+GOES_ON = frozenset({Kind.WEBHOOK, Kind.ROTATE})
 FINISH_PATIENCE = 120.0  # seconds a finished job's result waits for Redis to come back
 
 
@@ -68,6 +71,11 @@ class Runner:
     def _attempt(self, job: Job, token: int, attempt: Attempt) -> None:
         work = self._works[job.kind]
         try:
+            # after the claim, so that whoever makes others stand still either sees this job run or is seen
+            if job.kind not in GOES_ON and self._parts.in_force.paused():
+                self._release(job, token, PAUSED_DELAY)
+                return
+            self._parts.in_force.settle(self._cluster)
             if job.cancel_requested:
                 raise Cancelled(work.abandon(self._parts, self._cluster, job))
             result = work.run(self._parts, self._cluster, job, attempt)

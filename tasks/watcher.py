@@ -159,6 +159,10 @@ class Watcher:
         feed, name, pause = Feed(server), server.node.name, FIRST_PAUSE
         while not over.is_set() and not self._stopping.is_set():
             try:
+                # not while a password is just being changed: each refused one counts
+                if not self._settled():
+                    over.wait(pause)
+                    continue
                 if server.capabilities().feed:
                     for update in self._read(feed, over):
                         pause = FIRST_PAUSE
@@ -173,6 +177,15 @@ class Watcher:
             self._open[name] = None
             over.wait(pause)
             pause = min(LONGEST_PAUSE, pause * 2)
+
+    def _settled(self) -> bool:
+        if not self._parts.in_force.changing:
+            return True
+        try:
+            self._parts.in_force.settle(self._cluster)
+            return not self._parts.in_force.paused()
+        except StoreUnavailable:
+            return False
 
     def _read(self, feed: Feed, over: threading.Event) -> Iterator[Update | None]:
         with closing(feed.updates()) as updates:
@@ -193,8 +206,10 @@ class Watcher:
             return True
         self._beat_at = time.monotonic() + BEAT_EVERY
         try:
-            record = {"at": time.time(), "leads": leads, "feeds": dict(self._open) if leads else {}}
+            now = time.time()
+            record = {"at": now, "leads": leads, "feeds": dict(self._open) if leads else {}}
             self._parts.replication.watcher_alive(self._name, record)
+            self._parts.in_force.aware(self._name, now)
         except StoreUnavailable:
             return False
         return True

@@ -14,6 +14,7 @@ from tasks.backup_plan import BackupPlan, plan_of
 from tasks.backups_seen import BackupsSeen
 from tasks.dirty import DirtySet
 from tasks.events import Events
+from tasks.in_force import InForce
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.publish import Publisher
@@ -45,6 +46,7 @@ class Parts:
     backups: BackupsSeen
     backup_plan: BackupPlan
     vaults: Vaults
+    in_force: InForce
 
     @functools.cached_property
     def probes(self) -> dict[str, tuple[float, bool]]:
@@ -91,5 +93,6 @@ def build(settings: Settings, *, patience: float = WORKER_PATIENCE) -> Parts:
         backups=BackupsSeen(client),
         backup_plan=plan,
         vaults=Vaults(plan),
+        in_force=InForce(settings, client),
         events=Events(client, Webhooks(settings, jobs).submit, settings.secrets),
     )

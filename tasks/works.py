@@ -10,6 +10,7 @@ from tasks.reconcile import run_setup
 from tasks.rejoin import run_rejoin
 from tasks.replication import abandon_sync, run_sync
 from tasks.restore import run_restore
+from tasks.rotation import run_rotation
 from tasks.runner import Work
 from tasks.verify import abandon_verify, run_verify
 from tasks.wiring import Parts
@@ -32,4 +33,5 @@ WORKS = {
     Kind.CHECK: Work(run_check, nothing_to_abandon),
     Kind.HOLD: Work(run_hold, nothing_to_abandon),
     Kind.PRUNE: Work(run_prune, nothing_to_abandon),
+    Kind.ROTATE: Work(run_rotation, nothing_to_abandon),
 }

@@ -76,24 +76,77 @@ function refuse(res, code, error, reason) {
 }
 
 // --- Who may come in: only the admin, by Basic authentication. "/" without credentials stays open, as in CouchDB.
+// The password can be changed as CouchDB's can (PUT _config/admins/USER, hashed): it is kept with the data, beside what
+// it was changed from, so that another one by environment counts again.
 
+const ROUNDS = 1000;
 const sha256 = (text) => crypto.createHash('sha256').update(text).digest();
-const expected = sha256('Basic ' + Buffer.from(`${user}:${password}`).toString('base64'));
+const basic = (secret) => 'Basic ' + Buffer.from(`${user}:${secret}`).toString('base64');
+const given = { header: basic(password), mark: sha256(basic(password)).toString('hex') };
+const changed = path.join(folder, 'admin.json');
+
+function hashed(secret, salt, rounds) {
+  const made = crypto.pbkdf2Sync(secret, salt, rounds, 32, 'sha256').toString('hex');
+  return `-pbkdf2:sha256-${made},${salt},${rounds}`;
+}
+
+function keptAdmin() {
+  const known = fs.existsSync(changed) ? JSON.parse(fs.readFileSync(changed, 'utf8')) : {};
+  return known.from === given.mark ? known.admin : hashed(password, crypto.randomBytes(16).toString('hex'), ROUNDS);
+}
+
+let admin = keptAdmin();
+let seen = null; // the last header that was right: hashing each time would be slow
+
+function changeAdmin(value) {
+  const next = value.startsWith('-pbkdf2:sha256-') ? value : hashed(value, crypto.randomBytes(16).toString('hex'), ROUNDS);
+  fs.writeFileSync(changed + '.new', JSON.stringify({ from: given.mark, admin: next }));
+  fs.renameSync(changed + '.new', changed);
+  [admin, seen] = [next, null];
+}
+
+function lets(header) {
+  if (seen && crypto.timingSafeEqual(sha256(header), seen)) {
+    return true;
+  }
+  const [name, ...rest] = Buffer.from(header.replace(/^Basic /, ''), 'base64').toString().split(':');
+  const [, salt, rounds] = admin.split(',');
+  if (name !== user || hashed(rest.join(':'), salt, Number(rounds)) !== admin) {
+    return false;
+  }
+  seen = sha256(header);
+  return true;
+}
 
 app.use((req, res, next) => {
   req.headers.accept = 'application/json'; // otherwise JSON is labelled text/plain
   delete req.headers.cookie;
-  const given = req.headers.authorization;
+  const header = req.headers.authorization;
   if (req.path === '/_up') {
     return answer(res, 200, { status: 'ok' });
   }
-  if (req.path === '/' && !given) {
+  if (req.path === '/' && !header) {
     return next();
   }
-  if (given && crypto.timingSafeEqual(sha256(given), expected)) {
+  if (header && lets(header)) {
+    req.headers.authorization = given.header; // PouchDB's server behind us knows the first one alone
     return next();
   }
   return refuse(res, 401, 'unauthorized', 'Authentication required.');
+});
+
+app.all('/_node/_local/_config/admins/:name', express.json({ strict: false }), (req, res) => {
+  if (req.params.name !== user) {
+    return refuse(res, 404, 'not_found', 'unknown_config_value');
+  }
+  const before = admin;
+  if (req.method === 'PUT') {
+    if (typeof req.body !== 'string' || !req.body) {
+      return refuse(res, 400, 'bad_request', 'a password must be a JSON string');
+    }
+    changeAdmin(req.body);
+  }
+  return answer(res, 200, before);
 });
 
 // --- Database names: CouchDB's rule without "/", because here a/b would be the same database as ab.

@@ -65,6 +65,8 @@ def _active_tasks(node: FakeNode) -> list[JsonObject]:
 
 def _configuration(node: FakeNode, request: Request, section: str, key: str | None = None) -> Any:
     """A section tells only what somebody has set; a PUT tells what was there before."""
+    if section == "admins":
+        return node.logins.configured(request, key)
     values = node.configuration.setdefault(section, {})
     if key is None:
         return dict(values)

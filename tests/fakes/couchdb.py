@@ -6,7 +6,6 @@ on per node: `node.fail("refused")`, `node.hold_pulls()`, `node.refuses = lambda
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.fakes import calls
 from tests.fakes.documents import FakeDatabase, JsonObject, Refused
+from tests.fakes.logins import Logins
 from tests.fakes.replication import Job, Replications
 from tests.fakes.request import Request, read_body
 from worker.core.errors import How, TimedOut, TlsRefused, Unreachable
@@ -63,7 +63,8 @@ class FakeNode:
     def __init__(self, couch: FakeCouch, name: str, *, standin: bool) -> None:
         self.couch, self.name, self.standin = couch, name, standin
         self.address = f"{name}.test:5984"
-        self.user, self.password = USER, PASSWORD
+        self.user, self.logins = USER, Logins()
+        self.password = PASSWORD
         self.uuid = f"uuid-of-{name}"
         self.databases: dict[str, FakeDatabase] = {}
         self.jobs: dict[str, Job] = {}
@@ -83,6 +84,15 @@ class FakeNode:
             self.create(system)
 
     @property
+    @property
+    def password(self) -> str:
+        return self._password
+
+    @password.setter
+    def password(self, password: str) -> None:
+        self._password = password
+        self.logins.set_admin(self.user, password)
+
     def url(self) -> str:
         return f"http://{self.address}"
 
@@ -281,9 +291,7 @@ def _check_login(node: FakeNode, request: Request) -> None:
     given = request.headers.get("Authorization")
     if given is None and not request.path:
         return
-    wanted = base64.b64encode(f"{node.user}:{node.password}".encode()).decode()
-    if given != f"Basic {wanted}":
-        raise Refused(401, "unauthorized", "Name or password is incorrect.")
+    node.logins.check(given)
 
 
 def _unless_broken(node: FakeNode, request: Request, parts: Iterator[bytes]) -> Iterator[bytes]:

@@ -164,7 +164,7 @@ class Replications:
         except (Unreachable, TimedOut):
             why = "{session_request_failed,url,user,{conn_failed,{error,econnrefused}}}"
             raise Refused(500, "replication_auth_error", why) from None
-        if broken or (user.get("username"), user.get("password")) != (there.user, there.password):
+        if broken or not there.logins.accepts(user.get("username", ""), user.get("password", "")):
             raise Refused(500, "replication_auth_error", "{session_request_unauthorized,url,user}")
         return there
 

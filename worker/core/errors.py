@@ -13,7 +13,9 @@
     │   ├── StoreUnavailable     the backup store does not answer, or fails
     │   │   └── StoreFull        it, or the folder for temporary files, has no space left
     │   ├── NotEnoughNodes       fewer than two nodes answer, so there is nothing to replicate between
-    │   └── NotCaughtUp          databases of a node could not be brought up to date
+    │   ├── NotCaughtUp          databases of a node could not be brought up to date
+    │   ├── NotQuiet             other jobs did not end, so that passwords could not be changed
+    │   └── HalfChanged          some nodes have the new password, others the previous one
     └── Permanent                repeating it changes nothing: a person has to act
         ├── TlsRefused           the certificate does not verify, or ours was not accepted
         ├── Unauthorized         401
@@ -37,6 +39,8 @@
         ├── BackupIncomplete     some databases could not be backed up; the others were
         ├── DatabaseExists       a restore would touch a database that is there already
         ├── DrillFailed          a backup does not give back what it says it holds
+        ├── PasswordsRefused     a node takes neither of the two passwords that are known
+        ├── ProcessUnaware       a process of ours was started before it could know both passwords
         ├── WebhookGone          410 from a webhook receiver: it wants no more events
         ├── WebhookUnknown       an event is for a receiver that the settings do not name any more
         └── DocumentsRefused     a target skipped documents, or lacks some that replication has confirmed
@@ -136,6 +140,14 @@ class NotCaughtUp(Transient):
     slug = "not-caught-up"
 
 
+class NotQuiet(Transient):
+    slug = "not-quiet"
+
+
+class HalfChanged(Transient):
+    slug = "half-changed"
+
+
 class DeliveryFailed(Transient):
     """`retry_after`: seconds that the receiver wants to be left alone."""
 
@@ -229,6 +241,14 @@ class DatabaseExists(Permanent):
 
 class DrillFailed(Permanent):
     slug = "drill-failed"
+
+
+class PasswordsRefused(Permanent):
+    slug = "passwords-refused"
+
+
+class ProcessUnaware(Permanent):
+    slug = "process-unaware"
 
 
 class WebhookGone(Permanent):

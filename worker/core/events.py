@@ -41,6 +41,8 @@ class EventType(StrEnum):
     RESTORE_FINISHED = "restore.finished"
     RESTORE_FAILED = "restore.failed"
     ACCESS_LOCKED = "access.locked-out"
+    PASSWORDS_CHANGED = "passwords.changed"
+    PASSWORDS_HALF_CHANGED = "passwords.half-changed"
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,10 @@ ABOUT: Mapping[EventType, About] = {
     EventType.RESTORE_FINISHED: About("databases were restored", ("backup", "job", "mode", "refused")),
     EventType.RESTORE_FAILED: About("a restore failed", ("backup", "job", "mode", "error")),
     EventType.ACCESS_LOCKED: About("too many wrong tokens came from one address", ("address",)),
+    EventType.PASSWORDS_CHANGED: About("nodes were given another password", ("job", "to")),
+    EventType.PASSWORDS_HALF_CHANGED: About(
+        "a change of passwords ended in the middle: some nodes have one, some the other", ("job", "to")
+    ),
     EventType.LINKS_MENDED: About("all links from one node to another carry changes again", ("source", "target")),
 }
 

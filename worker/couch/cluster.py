@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from config.nodes import NodeSetting
 from config.settings import Settings
 from worker.core.errors import MixedNodeKinds, SameNodeTwice
+from worker.core.logins import Login, Logins, Which, Whose, with_login
 from worker.core.model import Credentials, Node
 from worker.couch.client import CouchClient
 from worker.couch.server import Server
@@ -14,17 +16,22 @@ from worker.couch.transport import RequestsTransport, Timeouts, Tls, Transport
 
 
 class Cluster:
-    """The servers in configured order; the first is the primary."""
+    """The servers in configured order; the first is the primary. `logins`: node -> the passwords that are being
+    changed there."""
 
-    def __init__(self, servers: Sequence[Server]) -> None:
+    def __init__(self, servers: Sequence[Server], logins: Mapping[str, Logins] = MappingProxyType({})) -> None:
         self.servers = {server.node.name: server for server in servers}
+        self.logins = {name: known for name, known in logins.items() if known}
 
     @classmethod
     def from_settings(cls, settings: Settings, transport: Transport | None = None) -> Cluster:
         tls = Tls(settings.couchdb_ca_bundle, settings.couchdb_client_cert, settings.couchdb_client_key)
         transport = transport or RequestsTransport(tls)
         timeouts = Timeouts(connect=settings.health_timeout, read=settings.couchdb_timeout)
-        return cls([Server(CouchClient(_node(node, settings), transport, timeouts)) for node in settings.nodes])
+        return cls(
+            [Server(CouchClient(_node(node, settings), transport, timeouts)) for node in settings.nodes],
+            {node.name: _logins(node, settings) for node in settings.nodes},
+        )
 
     def __getitem__(self, name: str) -> Server:
         return self.servers[name]
@@ -35,7 +42,12 @@ class Cluster:
 
     def only(self, names: Collection[str]) -> Cluster:
         """The same servers, without those that are not named."""
-        return Cluster([server for name, server in self.servers.items() if name in names])
+        return Cluster([server for name, server in self.servers.items() if name in names], self.logins)
+
+    def use(self, name: str, whose: Whose, which: Which) -> None:
+        """From now on call this node, and have its peers call it, with this password."""
+        client = self[name].client
+        client.use(with_login(client.node, self.logins[name], whose, which))
 
     def refuse_unfit(self, names: Sequence[str]) -> None:
         """Raise MixedNodeKinds where these (reachable) nodes are of different kinds: CouchDB's replicator and a
@@ -62,3 +74,15 @@ def _node(node: NodeSetting, settings: Settings) -> Node:
     if settings.replication_user:
         peers = Credentials(settings.replication_user, settings.replication_password.get_secret_value())
     return Node(node.name, node.url, node.peer_url, ours, peers)
+
+
+def _logins(node: NodeSetting, settings: Settings) -> Logins:
+    """The passwords of this node that the settings want to be changed. One that is written into its URL is its own."""
+    found = {}
+    ours = settings.couchdb_user, settings.couchdb_password, settings.couchdb_password_previous
+    peers = settings.replication_user, settings.replication_password, settings.replication_password_previous
+    for whose, (user, current, previous) in ((Whose.OURS, ours), (Whose.PEERS, peers)):
+        if user and previous.get_secret_value() and not (whose is Whose.OURS and node.user):
+            words = (Credentials(user, word.get_secret_value()) for word in (current, previous))
+            found[whose] = Login(*words)
+    return found

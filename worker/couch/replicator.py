@@ -90,6 +90,13 @@ class Replicator:
                 stopped += self.cancel({"replication_id": job["id"]})
         return stopped
 
+    def stop_from(self, servers: Sequence[str]) -> int:
+        """Cancel all one-shot replications on this server that pull from a database of one of these servers (URLs)."""
+        begins = tuple(f"{_plain(url)}/" for url in servers)
+        sources = {job["source"] for job in self._pages("_scheduler", "jobs") if job.get("doc_id") is None}
+        wanted = {_plain(source) for source in sources if source.startswith(begins)}
+        return self.stop(wanted) if wanted else 0
+
     def progress(self) -> dict[tuple[str, str], PullProgress]:
         """(source URL, target URL) -> progress of each one-shot pull running on this server."""
         found = {}
