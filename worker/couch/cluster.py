@@ -10,7 +10,8 @@ from worker.core.errors import MixedNodeKinds, SameNodeTwice
 from worker.core.model import Credentials, Node
 from worker.couch.client import CouchClient
 from worker.couch.server import Server
-from worker.couch.transport import RequestsTransport, Timeouts, Tls, Transport
+from worker.couch.tls import Tls
+from worker.couch.transport import RequestsTransport, Timeouts, Transport
 
 
 class Cluster:
