@@ -105,6 +105,11 @@ _FILES = (
     "the files of COUCHDB_CA_BUNDLE, COUCHDB_CLIENT_CERT and COUCHDB_CLIENT_KEY cannot be used any more; they were "
     "good at the start: see that they are there, can be read, and belong together"
 )
+# what CouchDB's own port for HTTP does: it waits for the end of a line
+NO_HAND_SHAKE = (
+    "connected, but no answer to the TLS hand-shake within the time-out; where that stays so, nothing speaks TLS "
+    "there: write the port on which the node does (CouchDB's own is 6984), or http:// if it is meant to be without"
+)
 NOT_HTTP = "the node speaks TLS, and its URL begins with http://; write https://"
 
 

@@ -27,7 +27,7 @@ from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
 from urllib3.util import Timeout
 
 from worker.core.errors import BadAnswer, How, ReplicationError, TimedOut, TlsRefused, Unreachable
-from worker.couch.tls import NOT_HTTP, Tls, refused, where_it_stays
+from worker.couch.tls import NO_HAND_SHAKE, NOT_HTTP, Tls, refused, where_it_stays
 
 MOST_IDLE = 32  # connections kept open to one server
 CHUNK = 65_536  # bytes
@@ -273,7 +273,9 @@ def _of_network(error: Exception, causes: list[BaseException], url: str, tls: Tl
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return Unreachable("no connection within the time-out", how=How.SILENT)
     if any(isinstance(cause, requests.exceptions.ReadTimeout | ReadTimeoutError) for cause in causes):
-        return TimedOut("connected, but no answer within the time-out")
+        # the one thing that only a text tells: in which call it was
+        shaking = any(isinstance(cause, TimeoutError) and "handshake" in str(cause) for cause in causes)
+        return TimedOut(NO_HAND_SHAKE if shaking else "connected, but no answer within the time-out")
     if isinstance(error, requests.exceptions.ContentDecodingError | DecodeError):
         return BadAnswer("the answer is not what its Content-Encoding says")
     if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError | HTTPError):

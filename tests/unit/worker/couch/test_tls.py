@@ -6,6 +6,7 @@ import ast
 import inspect
 import socket
 import ssl
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import requests
 
 from tests.certificates import Authority, Pair, self_signed
 from tests.unit.worker.couch.http_server import OK, answering, head, serving, tls_context
-from worker.core.errors import ReplicationError, TlsRefused, Unreachable
+from worker.core.errors import ReplicationError, TimedOut, TlsRefused, Unreachable
 from worker.core.failures import failure_of
 from worker.core.health import Failure
 from worker.couch import tls as tls_module
@@ -133,6 +134,22 @@ def test_a_connection_that_is_cut_off_may_be_tried_again(good: Pair) -> None:
             send(server.url("https"), Tls(client_cert=good.both))
         with told(Unreachable, "where that stays so", "https://"):
             send(server.url("http"))
+
+
+@pytest.mark.parametrize("total", [None, 0.3])
+def test_a_hand_shake_that_is_not_answered_is_told_from_a_call_that_is_not(total: float | None) -> None:
+    over = threading.Event()
+
+    def behave(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        over.wait(10)
+
+    with serving(behave) as server:
+        with told(TimedOut, "TLS hand-shake", "http://"):
+            RequestsTransport().send(
+                "GET", server.url("https"), headers={}, body=None, timeouts=Timeouts(0.3, 5, total)
+            )
+        over.set()
 
 
 @pytest.mark.parametrize("file", ["ca_bundle", "client_cert", "client_key"])
