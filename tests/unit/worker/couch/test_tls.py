@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from tests.certificates import Authority, Pair, self_signed
-from tests.unit.worker.couch.http_server import OK, answering, head, serving, tls_context
+from tests.unit.worker.couch.http_server import OK, answering, head, once, serving, tls_context
 from worker.core.errors import ReplicationError, TimedOut, TlsRefused, Unreachable
 from worker.core.failures import failure_of
 from worker.core.health import Failure
@@ -166,6 +166,22 @@ def test_a_file_of_ours_that_is_lost_while_we_run_is_told_as_such(
     words = "COUCHDB_CA_BUNDLE, COUCHDB_CLIENT_CERT and COUCHDB_CLIENT_KEY cannot be used any more"
     with serving(answering(OK), tls_context(good.certificate, good.key)) as server, told(TlsRefused, words):
         call(server.url("https"), Tls(**files))
+
+
+def test_files_are_read_again_for_each_new_connection(ca: Authority, good: Pair, tmp_path: Path) -> None:
+    """So a renewed one needs no restart."""
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(Authority(tmp_path, "another").bundle.read_bytes())
+    transport = RequestsTransport(Tls(bundle))
+    with serving(once(OK), tls_context(good.certificate, good.key)) as server:
+
+        def ask() -> int:
+            return transport.send("GET", server.url("https"), headers={}, body=None, timeouts=Timeouts(2, 5)).status
+
+        with pytest.raises(TlsRefused):
+            ask()
+        bundle.write_bytes(ca.bundle.read_bytes())
+        assert ask() == 200
 
 
 def test_a_key_that_is_encrypted_while_we_run_is_refused_and_nobody_is_asked(ca: Authority, good: Pair) -> None:
