@@ -1,4 +1,5 @@
-"""What CouchDB's replicator verifies of its peers, as docs/security.md tells it and worker.core.remedies reads it.
+"""CouchDB's own TLS: what its replicator verifies of its peers, as docs/security.md tells it and worker.core.remedies
+reads it, and its port for HTTPS, configured as the guide has it.
 
 On a CouchDB of the tests' own, because its configuration is changed. One node is enough: it pulls from itself, through
 doors with TLS. Connections are kept and used again, so each test has doors of its own.
@@ -6,6 +7,7 @@ doors with TLS. Connections are kept and used again, so each test has doors of i
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,12 +21,15 @@ import requests
 from embedded.couchdb import CouchNode
 from embedded.haproxy import MISSING, find_haproxy
 from embedded.nodes import find_couchdb
-from embedded.ports import any_free
-from tests.certificates import EXPIRED, Authority, self_signed
+from embedded.ports import LOOPBACK, any_free
+from tests.certificates import EXPIRED, Authority, Pair, self_signed
 from tests.system.couch import Couch
 from tests.tls_doors import Door, TlsDoors
+from worker.core.errors import TlsRefused, Unreachable
 from worker.core.model import Credentials
 from worker.core.scheduler_errors import kind_of, one_line
+from worker.couch.tls import Tls
+from worker.couch.transport import RequestsTransport, Timeouts
 
 pytestmark = [
     pytest.mark.contract,
@@ -34,6 +39,7 @@ pytestmark = [
     ),
 ]
 
+GUIDE = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
 SECTION = "_node/_local/_config/replicator"
 
 
@@ -46,6 +52,12 @@ class Peer:
     bundle: Path
     database: str
     made: Iterator[int]
+    own: str  # its own port for HTTPS, which asks for a client certificate
+    client: Pair
+
+    def asked(self, tls: Tls, scheme: str = "https") -> int:
+        url = self.own.replace("https", scheme)
+        return RequestsTransport(tls).send("GET", url, headers={}, body=None, timeouts=Timeouts()).status
 
     def configure(self, name: str, value: str) -> None:
         self.couch.call("PUT", f"{SECTION}/{name}", value)
@@ -66,13 +78,36 @@ class Peer:
         return None
 
 
+class Secure(CouchNode):
+    """With more in its run.ini."""
+
+    more = ""
+
+    def prepare(self) -> None:
+        super().prepare()
+        with (self.folder / "run.ini").open("a", encoding="utf-8") as file:
+            file.write(self.more)
+
+
+def as_in_the_guide(port: int, ca: Authority, pair: Pair) -> str:
+    """With what is commented out there."""
+    (block,) = (block for block in re.findall(r"```ini\n(.*?)```", GUIDE, re.DOTALL) if "[ssl]" in block)
+    lines = [line.removeprefix(";") for line in block.splitlines() if not line.startswith("; ")]
+    text = "\n".join([*lines, f"port = {port}", ""])
+    for file, ours in (("ca.pem", ca.bundle), ("replica1.pem", pair.certificate), ("replica1.key", pair.key)):
+        assert f"/opt/couchdb/etc/tls/{file}" in text
+        text = text.replace(f"/opt/couchdb/etc/tls/{file}", str(ours))
+    return text
+
+
 @pytest.fixture(scope="module")
 def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
     folder = tmp_path_factory.mktemp("peer")
     program = find_couchdb()
     assert program
     admin = Credentials("admin", f"node-secret-{secrets.token_hex(8)}")
-    node = CouchNode("peer", any_free(), folder / "node", admin, program)
+    node = Secure("peer", any_free(), folder / "node", admin, program)
+    own = any_free([node.port])
     ca = Authority(folder, "ca")
     good, expired = ca.issue("good"), ca.issue("expired", days=EXPIRED)
     doors = {
@@ -85,6 +120,7 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
         "connected": expired,
         "without-a-file": good,
     }
+    node.more = as_in_the_guide(own, ca, good)
     node.start()
     try:
         node.wait_ready()
@@ -93,7 +129,7 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
         couch.put("source", {"_id": "one"})
         opened = {name: Door(node.port, pair.both) for name, pair in doors.items()}
         with TlsDoors(folder / "haproxy", opened) as haproxy:
-            yield Peer(couch, haproxy, ca.bundle, "source", count())
+            yield Peer(couch, haproxy, ca.bundle, "source", count(), f"https://{LOOPBACK}:{own}/", good)
     finally:
         node.process.kill()
 
@@ -147,3 +183,19 @@ def test_a_connection_that_is_open_already_is_used_on_without_being_verified(pee
     assert peer.pull("connected") is None
     peer.verify()
     assert peer.pull("connected") is None
+
+
+# --- its own port for HTTPS
+
+
+def test_its_own_tls_takes_our_client_certificate_and_refuses_us_without_one(peer: Peer) -> None:
+    assert peer.asked(Tls(peer.bundle, peer.client.certificate, peer.client.key)) == 200
+    with pytest.raises((TlsRefused, Unreachable), match=r"asks? for a client certificate"):
+        peer.asked(Tls(peer.bundle))
+    with pytest.raises(TlsRefused, match="no public CA"):
+        peer.asked(Tls())
+
+
+def test_its_own_tls_tells_of_plain_http_that_it_is_the_wrong_scheme(peer: Peer) -> None:
+    with pytest.raises(TlsRefused, match="write https://"):
+        peer.asked(Tls(), "http")
