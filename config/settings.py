@@ -35,6 +35,7 @@ from config.backups import parse_options, secrets_of
 from config.nodes import NodeSetting, parse_node, parse_nodes, split
 from config.rules import RuleSetting, read_rules
 from config.sources import SettingsError, Source
+from config.tls import check_ca_bundle, check_client
 from config.tokens import Role, Token, parse_tokens, plain_tokens, role_of
 from config.webhooks import Receiver, parse_keys, parse_receivers, tokens_of
 
@@ -85,9 +86,20 @@ class Settings(BaseModel):
     couchdb_timeout: float = Field(
         30.0, gt=0, le=600, description="Seconds a node may take to answer an ordinary call."
     )
-    couchdb_ca_bundle: Path | None = Field(None, description="PEM file of the CAs that signed the nodes' certificates.")
-    couchdb_client_cert: Path | None = Field(None, description="PEM client certificate to show to the nodes.")
-    couchdb_client_key: Path | None = Field(None, description="PEM private key of COUCHDB_CLIENT_CERT.")
+    couchdb_ca_bundle: Path | None = Field(
+        None,
+        description="PEM file of the CAs that signed the nodes' certificates; it replaces the public CAs, which count "
+        "without it. Nothing turns verification off (docs/security.md).",
+    )
+    couchdb_client_cert: Path | None = Field(
+        None,
+        description="PEM client certificate to show to the nodes, followed by its intermediate ones; its private key "
+        "in the same file, or in COUCHDB_CLIENT_KEY.",
+    )
+    couchdb_client_key: Path | None = Field(
+        None,
+        description="PEM private key of COUCHDB_CLIENT_CERT, not encrypted: nobody is there to ask for a password.",
+    )
 
     # --- replication
     continuous_replication: bool = Field(
@@ -474,9 +486,11 @@ class Settings(BaseModel):
 
     @field_validator("couchdb_ca_bundle", "couchdb_client_cert", "couchdb_client_key")
     @classmethod
-    def _readable_file(cls, value: Path | None) -> Path | None:
+    def _readable_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if value is not None and not value.is_file():
             raise ValueError(f"must be a readable PEM file; there is none at {value}")
+        if value is not None and info.field_name == "couchdb_ca_bundle":
+            check_ca_bundle(value)
         return value
 
     @field_validator("replication_rules")
@@ -490,6 +504,8 @@ class Settings(BaseModel):
     def _consistent(self) -> Self:
         if self.couchdb_client_key and not self.couchdb_client_cert:
             raise ValueError("COUCHDB_CLIENT_KEY needs COUCHDB_CLIENT_CERT beside it")
+        if self.couchdb_client_cert:
+            check_client(self.couchdb_client_cert, self.couchdb_client_key)
         if self.replication_user and not self.replication_password.get_secret_value():
             raise ValueError("REPLICATION_USER needs REPLICATION_PASSWORD beside it")
         self._refuse_half_a_change("COUCHDB", self.couchdb_user, self.couchdb_password, self.couchdb_password_previous)

@@ -68,8 +68,8 @@ _TOLD: dict[str, tuple[str, str]] = {
     ),
     "tls": (
         "{target} makes no TLS connection to {itself} at {url}",
-        "The certificate of {node} must be valid and for the host name in that URL, and its CA must be in [replicator] "
-        "ssl_trusted_certificates_file on {target}.",
+        "The certificate of {node} must be valid and for the host in that URL (a name: CouchDB verifies no address), "
+        "and its CA must be in [replicator] ssl_trusted_certificates_file on {target}.",
     ),
     "unreachable-from-node": (
         "{target} does not reach {itself} at {url}{cause}, but we reach {node}",

@@ -12,7 +12,8 @@ from worker.core.logins import Login, Logins, Which, Whose, with_login
 from worker.core.model import Credentials, Node
 from worker.couch.client import CouchClient
 from worker.couch.server import Server
-from worker.couch.transport import RequestsTransport, Timeouts, Tls, Transport
+from worker.couch.tls import Tls
+from worker.couch.transport import RequestsTransport, Timeouts, Transport
 
 
 class Cluster:

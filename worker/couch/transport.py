@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 import queue
 import socket
+import ssl
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from http.client import BadStatusLine
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -26,9 +27,11 @@ from urllib3.exceptions import DecodeError, HTTPError, ReadTimeoutError
 from urllib3.util import Timeout
 
 from worker.core.errors import BadAnswer, How, ReplicationError, TimedOut, TlsRefused, Unreachable
+from worker.couch.tls import NO_HAND_SHAKE, NOT_HTTP, Tls, refused, where_it_stays
 
 MOST_IDLE = 32  # connections kept open to one server
 CHUNK = 65_536  # bytes
+TLS_ALERT = "\x15\x03"  # how a server that speaks TLS answers to plain HTTP, where it answers at all
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,6 @@ class Timeouts:
     connect: float = 3.0
     read: float = 30.0
     total: float | None = None
-
-
-@dataclass(frozen=True)
-class Tls:
-    """`ca_bundle` replaces the public CAs. Verification cannot be turned off."""
-
-    ca_bundle: Path | None = None
-    client_cert: Path | None = None
-    client_key: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -155,8 +149,8 @@ class RequestsTransport:
                 until = math.inf if timeouts.total is None else began + timeouts.total
                 content = got.content if whole else _read(got, until, most)
                 return Answer(got.status_code, got.headers, content)
-            except (requests.RequestException, HTTPError) as error:
-                failure = _translated(error)
+            except (OSError, HTTPError) as error:  # requests' errors are OSErrors
+                failure = _translated(error, url, self._tls)
         # raised out here, where it has no context: the library's exception holds the request, password included
         raise failure
 
@@ -188,8 +182,8 @@ class RequestsTransport:
                     raise Refusal(Answer(got.status_code, got.headers, got.content))
                 yield from read(got)
                 return
-            except (requests.RequestException, HTTPError) as error:
-                failure = _translated(error)
+            except (OSError, HTTPError) as error:  # requests' errors are OSErrors
+                failure = _translated(error, url, self._tls)
         raise failure
 
     @contextmanager
@@ -210,10 +204,8 @@ class RequestsTransport:
     def _new_session(self) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
-        session.verify = str(self._tls.ca_bundle) if self._tls.ca_bundle else True
-        if self._tls.client_cert:
-            certificate = str(self._tls.client_cert)
-            session.cert = (certificate, str(self._tls.client_key)) if self._tls.client_key else certificate
+        session.verify = self._tls.trusted
+        session.cert = self._tls.shown
         # one connection a session suffices: it is never shared. Retries are the client's business.
         adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
         session.mount("http://", adapter)
@@ -262,18 +254,34 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             waiting += [found for found in inner if isinstance(found, BaseException)]
 
 
-def _translated(error: Exception) -> ReplicationError:
-    text, causes = str(error), list(_causes(error))
-    if isinstance(error, requests.exceptions.SSLError):
-        return _tls(text)
+def _translated(error: Exception, url: str, tls: Tls) -> ReplicationError:
+    causes = list(_causes(error))
+    return _of_tls(error, causes, url, tls) or _of_network(error, causes, url, tls)
+
+
+def _of_tls(error: Exception, causes: list[BaseException], url: str, tls: Tls) -> ReplicationError | None:
+    if any(isinstance(cause, BadStatusLine) and str(cause).startswith(TLS_ALERT) for cause in causes):
+        return TlsRefused(f"TLS: {NOT_HTTP}")
+    broken = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+    # a bare OSError is all that requests says of a file of ours that is gone
+    if broken or type(error) is OSError or isinstance(error, requests.exceptions.SSLError):
+        return refused(broken, urlsplit(url).hostname or "", tls)
+    return None
+
+
+def _of_network(error: Exception, causes: list[BaseException], url: str, tls: Tls) -> ReplicationError:
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return Unreachable("no connection within the time-out", how=How.SILENT)
     if any(isinstance(cause, requests.exceptions.ReadTimeout | ReadTimeoutError) for cause in causes):
-        return TimedOut("connected, but no answer within the time-out")
+        # the one thing that only a text tells: in which call it was
+        shaking = any(isinstance(cause, TimeoutError) and "handshake" in str(cause) for cause in causes)
+        return TimedOut(NO_HAND_SHAKE if shaking else "connected, but no answer within the time-out")
     if isinstance(error, requests.exceptions.ContentDecodingError | DecodeError):
         return BadAnswer("the answer is not what its Content-Encoding says")
     if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError | HTTPError):
-        return Unreachable(_cause(text), how=_how(causes))
+        cut = any(isinstance(cause, ConnectionResetError) for cause in causes)
+        hint = where_it_stays(secure=url.startswith("https:"), tls=tls) if cut else ""
+        return Unreachable(_cause(str(error)) + hint, how=_how(causes))
     return BadAnswer(f"the request could not be made ({type(error).__name__})")
 
 
@@ -284,18 +292,6 @@ def _how(causes: list[BaseException]) -> How:
         if isinstance(cause, socket.gaierror):
             return How.NO_NAME
     return How.OTHER
-
-
-def _tls(text: str) -> ReplicationError:
-    if "EOF occurred" in text:
-        return Unreachable(
-            "the connection was closed in the TLS hand-shake; where that stays so, the node may ask for a client "
-            "certificate (COUCHDB_CLIENT_CERT)"
-        )
-    return TlsRefused(
-        f"TLS: {_cause(text)}; check COUCHDB_CA_BUNDLE (the CA that signed the node's certificate), the host "
-        "name in the node's URL, and COUCHDB_CLIENT_CERT where the node asks for one"
-    )
 
 
 def _cause(text: str) -> str:
@@ -309,13 +305,7 @@ def _cause(text: str) -> str:
         ("Remote end closed", "the node closed the connection"),
         ("Network is unreachable", "network unreachable"),
         ("No route to host", "no route to host"),
-        ("CERTIFICATE_VERIFY_FAILED", _after(text, "certificate verify failed: ", "the certificate does not verify")),
-        ("CertificateError", "the certificate is for another host name"),
     ):
         if marker in text:
             return words
     return "the connection failed"
-
-
-def _after(text: str, marker: str, otherwise: str) -> str:
-    return text.partition(marker)[2].partition(" (_ssl")[0] or otherwise

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit, urlunsplit
 from worker.core.model import Credentials, Node
 from worker.couch.client import CouchClient
 from worker.couch.server import Server
-from worker.couch.transport import RequestsTransport, Timeouts, Tls
+from worker.couch.tls import Tls
+from worker.couch.transport import RequestsTransport, Timeouts
 from worker.ops.control import Control
 
 PASSWORD = "COUCHDB_PASSWORD"  # noqa: S105 - the name of a variable

@@ -29,7 +29,7 @@ from worker.core.times import rfc3339
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
 from worker.couch.server import Server
-from worker.couch.transport import Tls
+from worker.couch.tls import Tls
 from worker.ops.backup.catalogue import Catalogue, Unreadable
 from worker.ops.backup.check import check
 from worker.ops.command import Terminal, Usage, add_node, node_of

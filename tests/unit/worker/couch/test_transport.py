@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import shutil
 import socket
-import ssl
 import struct
 import threading
 import traceback
@@ -19,11 +17,11 @@ import pytest
 
 from embedded.ports import any_free
 from tests import builders
-from tests.unit.worker.couch import http_server
 from tests.unit.worker.couch.http_server import OK, answering, chunked, good, head, serving
-from worker.core.errors import BadAnswer, BadRequest, How, TimedOut, TlsRefused, Unreachable
+from worker.core.errors import BadAnswer, BadRequest, How, TimedOut, Unreachable
 from worker.couch.client import CouchClient
-from worker.couch.transport import Answer, RequestsTransport, Timeouts, Tls
+from worker.couch.tls import Tls
+from worker.couch.transport import Answer, RequestsTransport, Timeouts
 
 AUTHORIZATION = "Basic YWRtaW46aHVudGVyMi1zZWNyZXQ="
 NOBODY = "http://user:hunter2-secret@127.0.0.1"
@@ -298,77 +296,6 @@ def test_dots_do_not_leave_their_place(identity: str) -> None:
             client.delete("pdfs", identity)
 
     assert seen == []
-
-
-# --- TLS
-
-needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return http_server.make_certificate(tmp_path_factory.mktemp("tls"), "localhost")
-
-
-@needs_openssl
-def test_a_certificate_nobody_vouches_for_is_refused_and_the_remedy_named(certificate: tuple[Path, Path]) -> None:
-    with serving(answering(OK), http_server.tls_context(*certificate)) as server, pytest.raises(TlsRefused) as error:
-        send(server.url("https", "localhost"))
-
-    assert "COUCHDB_CA_BUNDLE" in error.value.detail
-    assert "self" in error.value.detail
-    assert AUTHORIZATION not in "".join(traceback.format_exception(error.value))
-
-
-@needs_openssl
-def test_a_ca_bundle_makes_it_good(certificate: tuple[Path, Path]) -> None:
-    with serving(answering(OK), http_server.tls_context(*certificate)) as server:
-        assert send(server.url("https", "localhost"), tls=Tls(ca_bundle=certificate[0])).status == 200
-
-
-@needs_openssl
-def test_a_certificate_for_another_host_is_refused(tmp_path: Path) -> None:
-    other = http_server.make_certificate(tmp_path, "other.test")
-
-    with serving(answering(OK), http_server.tls_context(*other)) as server, pytest.raises(TlsRefused) as error:
-        send(server.url("https", "localhost"), tls=Tls(ca_bundle=other[0]))
-
-    assert "host" in error.value.detail
-
-
-@needs_openssl
-def test_a_client_certificate_is_shown_where_it_is_asked_for(certificate: tuple[Path, Path]) -> None:
-    context = http_server.tls_context(*certificate)
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(certificate[0])
-
-    with serving(answering(OK), context) as server:
-        url = server.url("https", "localhost")
-        ours = Tls(certificate[0], client_cert=certificate[0], client_key=certificate[1])
-        assert send(url, tls=ours).status == 200
-        # an alert, or just the end of the connection: that is for the other side's TLS library to choose
-        with pytest.raises((TlsRefused, Unreachable), match="COUCHDB_CLIENT_CERT"):
-            send(url, tls=Tls(ca_bundle=certificate[0]))
-
-
-@needs_openssl
-def test_plain_http_behind_an_https_url_is_refused(certificate: tuple[Path, Path]) -> None:
-    def behave(connection: socket.socket) -> None:
-        connection.recv(65_536)
-        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-
-    with serving(behave) as server, pytest.raises(TlsRefused):
-        send(server.url("https", "localhost"), tls=Tls(ca_bundle=certificate[0]))
-
-
-def test_a_tls_hand_shake_that_is_broken_off_may_be_tried_again() -> None:
-    """A node that is just going down does this: nothing is wrong with its certificate."""
-
-    def behave(connection: socket.socket) -> None:
-        connection.recv(65_536)
-
-    with serving(behave) as server, pytest.raises(Unreachable):
-        send(server.url("https"))
 
 
 def _path(request: bytes) -> list[str]:
