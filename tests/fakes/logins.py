@@ -62,6 +62,5 @@ def _hashed(password: str, salt: str, rounds: int) -> str:
 
 
 def _is(kept: str, password: str) -> bool:
-    _, _, value = kept.rpartition("-")
-    _, salt, rounds = value.split(",")
+    _, salt, rounds = kept.split(",")
     return _hashed(password, salt, int(rounds)) == kept
