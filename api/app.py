@@ -24,6 +24,7 @@ from api import (
     observed,
     openapi,
     replication,
+    security,
 )
 from config.settings import Settings
 from tasks.backup_plan import plan_of
@@ -45,6 +46,7 @@ _BLUEPRINTS = (
     health.blueprint,
     nodes.blueprint,
     docs.blueprint,
+    security.blueprint,
 )
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",

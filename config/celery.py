@@ -24,6 +24,7 @@ JOB_QUEUES = (
     "check-backup",
     "hold-backup",
     "prune-backups",
+    "audit",
 )
 ON_CHANGE_QUEUE = "on-change"  # syncs of what changed, few at a time: one that somebody asks for never waits for them
 CONTROL_CONCURRENCY = 8

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     CHECK = "check-backup"
     HOLD = "hold-backup"
     PRUNE = "prune-backups"
+    AUDIT = "audit"
 
 
 class State(StrEnum):
@@ -127,6 +128,7 @@ LOCKS: dict[Kind, Callable[[Request], str]] = {
     Kind.RESTORE: _restore_lock,  # never beside a sync of the database
     Kind.CHECK: lambda asked: f"check:{asked.params['backup']}",
     Kind.HOLD: lambda asked: f"hold:{asked.params['backup']}",
+    Kind.AUDIT: lambda asked: "audit",  # two at once would try default logins twice
 }
 
 

@@ -40,6 +40,7 @@ class EventType(StrEnum):
     BACKUP_NOT_COPIED = "backup.not-copied"
     RESTORE_FINISHED = "restore.finished"
     RESTORE_FAILED = "restore.failed"
+    SECURITY_FINDING = "security.finding"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,9 @@ ABOUT: Mapping[EventType, About] = {
     EventType.BACKUP_NOT_COPIED: About("backups could not be copied to the second location", ("backup", "error")),
     EventType.RESTORE_FINISHED: About("databases were restored", ("backup", "job", "mode", "refused")),
     EventType.RESTORE_FAILED: About("a restore failed", ("backup", "job", "mode", "error")),
+    EventType.SECURITY_FINDING: About(
+        "the security report found something grave that the one before had not", ("check", "grade", "count", "remedy")
+    ),
     EventType.LINKS_MENDED: About("all links from one node to another carry changes again", ("source", "target")),
 }
 

@@ -13,11 +13,12 @@ import json as jsonlib
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from worker.core.errors import BadRequest, ReplicationError, ServerFault, Unreachable
-from worker.core.model import Node
+from worker.core.model import Credentials, Node
 from worker.couch.answers import failure, good, parsed
 from worker.couch.transport import Body, Refusal, Timeouts, Transport
 
@@ -49,6 +50,11 @@ class CouchClient:
 
     def __repr__(self) -> str:
         return f"CouchClient({self.node.name}, {self.node.url})"
+
+    def acting_as(self, credentials: Credentials | None) -> CouchClient:
+        """A client of the same node that says to be somebody else, or (None) nobody."""
+        node = replace(self.node, credentials=credentials)
+        return CouchClient(node, self._transport, self._timeouts, sleep=self._sleep, chance=self._chance)
 
     def get(self, *path: str, **options: Any) -> Any:
         return self.call("GET", *path, **options)
