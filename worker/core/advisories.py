@@ -17,7 +17,7 @@ AS_OF = "2026-08-06"
 OLDEST_MENDED = (3, 4)  # CouchDB mends its current branch and the one before: 3.5 and 3.4 on AS_OF
 _BEGINNING: Version = (0, 0, 0)
 # what comes after the third number says how it was built: 3.5.0-dirty, 3.4.2+abc, 3.5.2.1
-_VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?![0-9])")
+_VERSION = re.compile(r"([0-9]{1,6})\.([0-9]{1,6})\.([0-9]{1,6})(?![0-9])")
 
 
 @dataclass(frozen=True)

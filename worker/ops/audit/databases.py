@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from worker.core.audit.content import is_open
 from worker.core.audit.observed import Databases, OpenDatabase
-from worker.core.errors import Forbidden, LockedOut, NotFound, Unauthorized
+from worker.core.errors import Forbidden, LockedOut, NotFound, ReplicationError, Unauthorized
 from worker.couch.client import CouchClient
 from worker.couch.database import Database
 from worker.couch.server import ASK_TIMEOUT, Server
@@ -21,7 +21,7 @@ from worker.ops.parallel import pooled
 
 A_TURN = 2_000  # databases of a node
 LONGEST = 60.0  # seconds
-AT_ONCE = 4
+AT_ONCE = 4  # fewer than the five wrong passwords that lock a user out
 MOST_ASKED = 200  # open databases that are asked without credentials as well
 
 
@@ -49,9 +49,10 @@ def look(server: Server, before: Before, control: Control) -> Databases:
     until = time.monotonic() + LONGEST
     found: dict[str, bool] = {}
     gone: set[str] = set()
-    for outcome in pooled(wanted, lambda name: _is_open(server, name), AT_ONCE, control):
-        if isinstance(outcome.error, Unauthorized | LockedOut):
-            raise outcome.error  # never once for each database: five wrong passwords lock the right one out
+    refused: list[ReplicationError] = []
+    for outcome in pooled(wanted, lambda name: _is_open(server, name, refused), AT_ONCE, control):
+        if refused:
+            raise refused[0]
         if isinstance(outcome.error, NotFound):
             gone.add(outcome.key)
         elif outcome.error is None:
@@ -68,8 +69,16 @@ def look(server: Server, before: Before, control: Control) -> Databases:
     )
 
 
-def _is_open(server: Server, name: str) -> bool:
-    return is_open(Database(server, name).security(tries=1, within=ASK_TIMEOUT))
+def _is_open(server: Server, name: str, refused: list[ReplicationError]) -> bool:
+    """`refused`: what ends the whole look. Looked at before each request, so that no more than AT_ONCE are sent with a
+    password that was changed meanwhile: five wrong ones lock the right one out."""
+    if refused:
+        raise refused[0]
+    try:
+        return is_open(Database(server, name).security(tries=1, within=ASK_TIMEOUT))
+    except (Unauthorized, LockedOut) as error:
+        refused.append(error)
+        raise
 
 
 def _anybody(client: CouchClient, names: Sequence[str], control: Control) -> dict[str, bool]:
