@@ -77,7 +77,7 @@ def _configuration(node: FakeNode, request: Request, section: str | None = None,
         return before
     if key not in values:
         raise Refused(404, "not_found", "unknown_config_value")
-    return values[key]
+    return values.pop(key) if request.method == "DELETE" else values[key]
 
 
 def _updates(node: FakeNode, request: Request) -> JsonObject:
