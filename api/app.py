@@ -27,6 +27,7 @@ from api import (
     openapi,
     replication,
     rotation,
+    security,
     sign_in,
 )
 from api.auth import Gate
@@ -60,6 +61,7 @@ _BLUEPRINTS = (
     rotation.blueprint,
     sign_in.blueprint,
     docs.blueprint,
+    security.blueprint,
 )
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",

@@ -32,7 +32,7 @@ PREFIX = "nbr"
 def metrics() -> Response:
     reading.query(NoQuery)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Known(list(_backups(context()))))
+    registry.register(_Known([*_backups(context()), *_security(context())]))
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
@@ -67,6 +67,19 @@ def _backups(parts: Context) -> Iterator[Metric]:
         last = max(drills, key=lambda one: one["drill"]["at"])["drill"]
         yield _gauge("backup_drill_age_seconds", "Since the last restore drill", now - last["at"])
         yield _gauge("backup_drill_ok", "1: the last restore drill found what it should", int(last["ok"]))
+
+
+def _security(parts: Context) -> Iterator[Metric]:
+    report = parts.seen.audits.report()
+    if report is None:
+        return
+    found = GaugeMetricFamily(f"{PREFIX}_security_findings", "Of the last security report.", labels=["severity"])
+    for severity, count in report["counts"].items():
+        found.add_metric([severity], count)
+    yield found
+    unknown = sum(len(each["unknown"]) for each in report["checked"])
+    yield _gauge("security_not_checked", "Checks that the last security report could not make", unknown)
+    yield _gauge("security_report_age_seconds", "Since the last security report", parts.clock() - report["observed_at"])
 
 
 def _of(newest: dict[str, Any], now: float) -> Iterator[Metric]:

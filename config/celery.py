@@ -25,6 +25,7 @@ JOB_QUEUES = (
     "hold-backup",
     "prune-backups",
     "rotate",
+    "audit",
 )
 ON_CHANGE_QUEUE = "on-change"  # syncs of what changed, few at a time: one that somebody asks for never waits for them
 CONTROL_CONCURRENCY = 8

@@ -12,6 +12,7 @@ from typing import Any
 from config.settings import Settings
 
 REAP_EVERY = 5  # seconds
+AUDITS_EVERY = 60  # seconds between two looks at whether a security report is due: one is made a day
 BACKUPS_EVERY = 30  # seconds between two looks at whether one is due; the schedule itself is BACKUP_SCHEDULE
 CLOCK_SKEW = 60  # seconds
 
@@ -25,6 +26,7 @@ def beat_table(settings: Settings) -> dict[str, dict[str, Any]]:
         "drift": settings.replication_retry_seconds,
         "security": settings.replication_retry_seconds,
         "backups": BACKUPS_EVERY,
+        "audits": AUDITS_EVERY,
     }
     if settings.canary_seconds and settings.continuous_replication:
         intervals["canary"] = settings.canary_seconds

@@ -15,7 +15,7 @@ from celery import Celery, signals
 
 from config.celery import CONTROL_QUEUE
 from config.logs import configure, get
-from tasks import backup_watch, canary, health, links, on_change, reconcile, security
+from tasks import audit, backup_watch, canary, health, links, on_change, reconcile, security
 from tasks.locks import alone, ask_again, asked_again, take_slot
 from tasks.look import run_look
 from tasks.reap import run_reap
@@ -60,6 +60,7 @@ def register(parts: Parts, cluster: Cluster) -> Celery:
         "security": lambda: security.run_security(parts, cluster),
         "canary": lambda: canary.run_canary(parts, cluster),
         "backups": lambda: backup_watch.run_watch(parts, cluster),
+        "audits": lambda: audit.run_watch(parts),
     }
     for name, body in bodies.items():
         _scheduled(app, parts, cluster, name, body)

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     HOLD = "hold-backup"
     PRUNE = "prune-backups"
     ROTATE = "rotate"
+    AUDIT = "audit"
 
 
 class State(StrEnum):
@@ -131,6 +132,7 @@ LOCKS: dict[Kind, Callable[[Request], str]] = {
     Kind.CHECK: lambda asked: f"check:{asked.params['backup']}",
     Kind.HOLD: lambda asked: f"hold:{asked.params['backup']}",
     Kind.ROTATE: lambda asked: "passwords",
+    Kind.AUDIT: lambda asked: "audit",  # two at once would try default logins twice
 }
 
 

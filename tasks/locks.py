@@ -28,6 +28,7 @@ LEASE = {
     "canary": 30.0,
     "backups": 30.0,
     "rotation": 20.0,
+    "audits": 30.0,
 }
 # Seconds for which the lease is renewed: one that hangs longer no longer keeps others out either. Work over very many
 # databases takes minutes

@@ -14,6 +14,7 @@ from typing import Any
 
 import redis
 
+from tasks.audits_seen import AuditsSeen
 from tasks.redis import translated
 from worker.core.health import NodeState, Payment
 from worker.core.register import Register, as_json, from_json
@@ -33,6 +34,7 @@ class Observations:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis: Any = client  # see JobStore
+        self.audits = AuditsSeen(client)
 
     # --- the nodes, as the last sweep saw them
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tasks.audit import run_audit
 from tasks.backup import run_backup
 from tasks.backup_care import run_check, run_hold, run_prune
 from tasks.deliver import run_webhook
@@ -34,4 +35,5 @@ WORKS = {
     Kind.HOLD: Work(run_hold, nothing_to_abandon),
     Kind.PRUNE: Work(run_prune, nothing_to_abandon),
     Kind.ROTATE: Work(run_rotation, nothing_to_abandon),
+    Kind.AUDIT: Work(run_audit, nothing_to_abandon),
 }

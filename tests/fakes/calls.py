@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tests.fakes import attachments, revisions
+from tests.fakes import attachments, revisions, strangers
 from tests.fakes.changes import changes, sequence
 from tests.fakes.documents import FakeDatabase, JsonObject, Refused
 from tests.fakes.scheduler import scheduled, scheduler
@@ -27,12 +27,13 @@ GAUGES = {"running": "running", "pending": "pending", "crashed": "crashing"}
 def answer(node: FakeNode, request: Request) -> Said:
     if not request.path:
         name = "express-pouchdb" if node.standin else "couchdb"
-        return 200, {name: "Welcome!", "version": "3.5.0", "uuid": node.uuid}
+        return 200, {name: "Welcome!", "version": node.version, "uuid": node.uuid}
     first, *rest = request.path
     if node.standin and (first in ONLY_COUCHDB or (first == "_replicator" and first not in node.databases)):
         raise Refused(*NO_DATABASE)
     answers: dict[str, Callable[[], Any]] = {
         "_up": lambda: {"status": "ok"},
+        "_session": lambda: strangers.session(node, request),
         "_all_dbs": lambda: sorted(node.databases),
         "_dbs_info": lambda: [_row(node, name) for name in request.body["keys"]],
         "_scheduler": lambda: scheduler(node, request, *rest),
@@ -63,8 +64,10 @@ def _active_tasks(node: FakeNode) -> list[JsonObject]:
     return [{"type": "replication", "database": shard, "doc_id": row["doc_id"]} for row in running] + node.tasks
 
 
-def _configuration(node: FakeNode, request: Request, section: str, key: str | None = None) -> Any:
-    """A section tells only what somebody has set; a PUT tells what was there before."""
+def _configuration(node: FakeNode, request: Request, section: str | None = None, key: str | None = None) -> Any:
+    """All of it, or a section, tells only what somebody has set; a PUT tells what was there before."""
+    if section is None:
+        return {name: dict(values) for name, values in node.configuration.items()}
     if section == "admins":
         return node.logins.configured(request, key)
     values = node.configuration.setdefault(section, {})
@@ -76,7 +79,7 @@ def _configuration(node: FakeNode, request: Request, section: str, key: str | No
         return before
     if key not in values:
         raise Refused(404, "not_found", "unknown_config_value")
-    return values[key]
+    return values.pop(key) if request.method == "DELETE" else values[key]
 
 
 def _updates(node: FakeNode, request: Request) -> JsonObject:

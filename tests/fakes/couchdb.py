@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tests.fakes import calls
+from tests.fakes import calls, strangers
 from tests.fakes.documents import FakeDatabase, JsonObject, Refused
 from tests.fakes.logins import Logins
 from tests.fakes.replication import Job, Replications
@@ -75,6 +75,8 @@ class FakeNode:
         self.link_figures: dict[str, JsonObject] = {}
         self.events: list[tuple[str, str]] = []
         self.uptime = 3_600
+        self.version = "3.5.0"
+        self.party = False  # it has no admin: everybody is one
         self.tasks: list[JsonObject] = []  # in `_active_tasks`, beside its replications
         self._faults: list[_Fault] = []
         self._hanging: list[tuple[str | None, threading.Event]] = []
@@ -289,7 +291,7 @@ class FakeCouch:
 
 def _check_login(node: FakeNode, request: Request) -> None:
     given = request.headers.get("Authorization")
-    if given is None and not request.path:
+    if given is None and strangers.let_in(node, request.path):
         return
     node.logins.check(given)
 

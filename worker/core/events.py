@@ -43,6 +43,7 @@ class EventType(StrEnum):
     ACCESS_LOCKED = "access.locked-out"
     PASSWORDS_CHANGED = "passwords.changed"
     PASSWORDS_HALF_CHANGED = "passwords.half-changed"
+    SECURITY_FINDING = "security.finding"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,9 @@ ABOUT: Mapping[EventType, About] = {
     EventType.PASSWORDS_CHANGED: About("nodes were given another password", ("job", "to")),
     EventType.PASSWORDS_HALF_CHANGED: About(
         "a change of passwords ended in the middle: some nodes have one, some the other", ("job", "to")
+    ),
+    EventType.SECURITY_FINDING: About(
+        "the security report found something grave that the one before had not", ("check", "grade", "count", "remedy")
     ),
     EventType.LINKS_MENDED: About("all links from one node to another carry changes again", ("source", "target")),
 }

@@ -55,8 +55,9 @@ class Database:
             return False
         return True
 
-    def security(self) -> dict[str, Any]:
-        return dict(self.client.get(self.name, "_security"))
+    def security(self, **options: Any) -> dict[str, Any]:
+        """`options` are those of a client's call."""
+        return dict(self.client.get(self.name, "_security", **options))
 
     def set_security(self, security: Mapping[str, Any]) -> None:
         self.client.put(self.name, "_security", json=dict(security), repeatable=True)
