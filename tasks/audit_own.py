@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from config.settings import Settings
+from config.tokens import plain_tokens
 from worker.core.audit.observed import Login, OwnSeen, Store
 
 
@@ -14,7 +15,9 @@ def own_of(settings: Settings) -> OwnSeen:
         logins=tuple(_logins(settings)),
         replication_user=bool(settings.replication_user),
         stores=tuple(_stores(settings)),
-        api_tokens=bool(settings.token_digests),
+        api_tokens=bool(settings.tokens),
+        plain_tokens=len(plain_tokens(settings.api_tokens.get_secret_value())),
+        anonymous_role=settings.api_allow_anonymous,
         api_host=settings.api_host,
         flower_password=bool(settings.flower_basic_auth.get_secret_value()),
         flower_host=settings.flower_host,

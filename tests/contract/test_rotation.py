@@ -89,12 +89,10 @@ def change(site: Site) -> Iterator[Change]:
     if site.kind == "couchdb":
         for server in site.cluster.servers.values():
             server.client.delete("_node", "_local", "_config", "admins", user)
-    elif site.kind == "stand-in":  # they are every test's
-        for name in site.cluster.names:
-            if made.has(name) is Which.CURRENT:
-                server = made.cluster[name]
-                server.client.use(replace(server.node, credentials=made.login.current))
-                logins.change(server, user, before)
+    else:  # the nodes are the next test's
+        made.on_note = lambda task, which: None
+        made.cluster = made.fresh()
+        made.to(Which.PREVIOUS)
 
 
 def hashed(password: str) -> str:
@@ -122,7 +120,7 @@ def links(change: Change, database: str) -> list[str]:
     if not change.site.scheduler:
         return []
     found = []
-    for server in change.site.cluster.servers.values():
+    for server in change.cluster.servers.values():
         found += [str(row["_id"]) for row in Replicator(server).stored("nbr:") if row["_id"].endswith(f":{database}")]
     return found
 

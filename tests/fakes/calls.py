@@ -67,7 +67,8 @@ def _active_tasks(node: FakeNode) -> list[JsonObject]:
 def _configuration(node: FakeNode, request: Request, section: str | None = None, key: str | None = None) -> Any:
     """All of it, or a section, tells only what somebody has set; a PUT tells what was there before."""
     if section is None:
-        return {name: dict(values) for name, values in node.configuration.items()}
+        admins = {"admins": dict(node.logins.told)} if node.logins.told else {}
+        return {name: dict(values) for name, values in node.configuration.items()} | admins
     if section == "admins":
         return node.logins.configured(request, key)
     values = node.configuration.setdefault(section, {})

@@ -86,7 +86,6 @@ class FakeNode:
             self.create(system)
 
     @property
-    @property
     def password(self) -> str:
         return self._password
 
@@ -95,6 +94,7 @@ class FakeNode:
         self._password = password
         self.logins.set_admin(self.user, password)
 
+    @property
     def url(self) -> str:
         return f"http://{self.address}"
 

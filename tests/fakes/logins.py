@@ -18,6 +18,7 @@ _SALT = "fake-salt"
 class Logins:
     def __init__(self) -> None:
         self.admins: dict[str, str] = {}  # user -> as [admins] keeps it
+        self.told: dict[str, str] = {}  # those of them that were set by a call: a list tells no more
         self.users: dict[str, str] = {}  # user -> password
         self.wrong: Counter[tuple[str, str]] = Counter()
 
@@ -31,7 +32,7 @@ class Logins:
             return False
         if self.wrong[(user, kept)] >= LOCKED_AFTER:
             raise Refused(403, "forbidden", "Account is temporarily locked due to multiple authentication failures")
-        right = password == kept if user in self.users else _is(kept, password)
+        right = _is(kept, password)
         self.wrong[(user, kept)] += not right
         return right
 
@@ -45,14 +46,17 @@ class Logins:
     def configured(self, request: Any, user: str | None) -> Any:
         """GET and PUT of /_node/_local/_config/admins."""
         if user is None:
-            return dict(self.admins)
+            return dict(self.told)
         if request.method == "PUT":
             before = self.admins.get(user, "")
             value = str(request.body)
-            self.admins[user] = value if value.startswith("-pbkdf2") else _hashed(value, _SALT, ROUNDS)
+            self.admins[user] = self.told[user] = value
             return before
         if user not in self.admins:
             raise Refused(404, "not_found", "unknown_config_value")
+        if request.method == "DELETE":
+            self.told.pop(user, None)
+            return self.admins.pop(user)
         return self.admins[user]
 
 
@@ -62,5 +66,7 @@ def _hashed(password: str, salt: str, rounds: int) -> str:
 
 
 def _is(kept: str, password: str) -> bool:
+    if not kept.startswith("-pbkdf2:sha256-"):
+        return password == kept
     _, salt, rounds = kept.split(",")
     return _hashed(password, salt, int(rounds)) == kept

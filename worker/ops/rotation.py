@@ -13,12 +13,14 @@ that no other work of ours runs.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from worker.core.errors import HalfChanged, PasswordsRefused, ReplicationError, Unsupported
 from worker.core.logins import Which, Whose
+from worker.core.model import Credentials
 from worker.core.names import parse_replication_document_id
 from worker.couch.cluster import Cluster
 from worker.couch.replicator import Replicator
@@ -30,6 +32,9 @@ from worker.ops.parallel import each, values
 
 # (node, whose, which it has; None: it is just being changed)
 Note = Callable[[str, Whose, Which | None], None]
+# Seconds before each try of a password that was just set: of a server admin it counts at once, of a user of _users when
+# CouchDB's cache has heard of it. Fewer than the five after which the user would be locked out
+PAUSES = (0.0, 0.3, 1.0, 3.0)
 Task = tuple[str, Whose]
 Known = Mapping[Task, Which | None]
 
@@ -129,11 +134,16 @@ def _change(cluster: Cluster, name: str, whose: Whose, to: Which, note: Note) ->
     note(name, whose, None)  # before: whoever goes on after our death must ask the node
     wanted = login.of(to)
     logins.change(server, wanted.user, wanted.password)
-    if not logins.lets_in(server, wanted):
+    if not any(_taken_after(server, wanted, pause) for pause in PAUSES):
         raise PasswordsRefused(f"it was given the password of {wanted.user!r} and does not take it", node=name)
     cluster.use(name, whose, to)
     server.forget()
     note(name, whose, to)
+
+
+def _taken_after(server: Server, wanted: Credentials, seconds: float) -> bool:
+    time.sleep(seconds)
+    return logins.lets_in(server, wanted)
 
 
 def _half(result: Rotation, task: Task, error: ReplicationError) -> HalfChanged:

@@ -237,6 +237,18 @@ _ALL = (
         "set API_TOKENS",
     ),
     _own(
+        "api-open-to-all",
+        Grade.HIGH,
+        "whoever reaches the API may start work there, without any token",
+        "set API_ALLOW_ANONYMOUS to view or to nothing, and make API_TOKENS",
+    ),
+    _own(
+        "tokens-in-plain",
+        Grade.LOW,
+        "tokens are written out in the settings: who reads those, or a copy of them, gets in",
+        "write sha256: and the digest in their place (./nbr token new makes one and its line)",
+    ),
+    _own(
         "api-on-a-network",
         Grade.INFO,
         "the API listens beyond this machine, in plain HTTP; whether something in front of it has TLS is not known",

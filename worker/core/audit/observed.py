@@ -108,12 +108,15 @@ class Store:
 
 @dataclass(frozen=True)
 class OwnSeen:
-    """Our settings. `receivers`: scheme, host and port of each webhook receiver."""
+    """Our settings. `plain_tokens`: how many are written out. `receivers`: scheme, host and port of each webhook
+    receiver."""
 
     logins: tuple[Login, ...]
     replication_user: bool
     stores: tuple[Store, ...]
     api_tokens: bool
+    plain_tokens: int
+    anonymous_role: str  # empty: none
     api_host: str
     flower_password: bool
     flower_host: str

@@ -67,6 +67,14 @@ def _webhooks(own: OwnSeen) -> Verdict:
     return found(*(Flaw(f"events go to {host}", {"receiver": host}) for host in own.receivers if is_plain(host)))
 
 
+def _open_to_all(own: OwnSeen) -> Verdict:
+    return passed_if(own.anonymous_role in {"", "view"}, f"API_ALLOW_ANONYMOUS is {own.anonymous_role}")
+
+
+def _plain_tokens(own: OwnSeen) -> Verdict:
+    return passed_if(not own.plain_tokens, f"{own.plain_tokens} of API_TOKENS are no digests")
+
+
 RULES: Mapping[str, OwnRule] = {
     "own-password-default": _default_passwords,
     "own-password-weak": _weak_passwords,
@@ -74,6 +82,8 @@ RULES: Mapping[str, OwnRule] = {
     "redis-open": lambda own: _stores(own, lambda store: not store.password, "its URL has no password"),
     "redis-plain": lambda own: _stores(own, lambda store: not store.tls, "its URL is not rediss://"),
     "api-without-token": lambda own: PASSED if own.api_tokens else found(Flaw("API_TOKENS is not set")),
+    "api-open-to-all": _open_to_all,
+    "tokens-in-plain": _plain_tokens,
     "api-on-a-network": _api_on_a_network,
     "flower-without-password": _flower,
     "backups-not-sealed": _sealed,

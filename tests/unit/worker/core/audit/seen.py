@@ -38,6 +38,8 @@ OWN = OwnSeen(
     replication_user=True,
     stores=(Store("REDIS_URL", "127.0.0.1", tls=False, password=False),),
     api_tokens=True,
+    plain_tokens=0,
+    anonymous_role="",
     api_host="127.0.0.1",
     flower_password=True,
     flower_host="127.0.0.1",

@@ -26,6 +26,8 @@ BAD = [
     ("redis-open", store("redis.test")),
     ("redis-plain", store("redis.test", password=True)),
     ("api-without-token", own(api_tokens=False)),
+    ("api-open-to-all", own(anonymous_role="operate")),
+    ("tokens-in-plain", own(plain_tokens=2)),
     ("api-on-a-network", own(api_host="10.0.0.7")),
     ("flower-without-password", own(flower_password=False)),
     ("backups-not-sealed", own(sealed=False)),
@@ -37,6 +39,7 @@ GOOD = [
     ("redis-open", store(None)),
     ("redis-plain", store("redis.test", tls=True)),
     ("redis-plain", store("127.0.0.1")),
+    ("api-open-to-all", own(anonymous_role="view")),
     ("webhook-plain", own(receivers=("http://127.0.0.1:9000",))),
 ]
 
