@@ -1,7 +1,7 @@
 """The security report: the body of its job, and the watch that has one made every day.
 
-A day is counted from the last report, whoever asked for it. Where there is none one is asked for within a minute of the
-first start; one that failed, or that no worker took, is asked for again an hour later.
+A day is counted from the last report, whoever asked for it. Where there is none one is asked for at beat's first tick,
+a minute after the first start; one that failed, or that no worker took, is asked for again an hour later.
 """
 
 from __future__ import annotations

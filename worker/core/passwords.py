@@ -49,6 +49,10 @@ def weakness(user: str, password: str) -> str | None:
     return None
 
 
+def enough(prf: str, rounds: int) -> bool:
+    return rounds >= _ENOUGH.get(prf, 0)
+
+
 @dataclass(frozen=True)
 class Stored:
     """A server admin's password as CouchDB keeps it. `scheme`: pbkdf2, simple (one round of SHA-1), or plain."""
@@ -61,7 +65,7 @@ class Stored:
 
     @property
     def weak(self) -> bool:
-        return self.scheme != "plain" and self.rounds < _ENOUGH.get(self.prf, 0)
+        return self.scheme != "plain" and not enough(self.prf, self.rounds)
 
 
 def stored(value: str) -> Stored:

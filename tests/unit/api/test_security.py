@@ -113,6 +113,6 @@ def test_figures_of_the_last_report(world: World) -> None:
         "critical": 2,
         "high": 0,
         "medium": 3,
-        "low": 2,
+        "low": 3,
         "info": 0,
     }

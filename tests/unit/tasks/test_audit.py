@@ -143,12 +143,14 @@ def test_a_password_that_is_a_common_word_spoils_no_name(couch: FakeCouch) -> No
     world = World(settings=settings(couchdb_password="admin"))
     for node in couch.nodes.values():
         node.password = "admin"
+    couch["a"].configuration["admins"] = {"bob": "-pbkdf2-abcdef,5a17,10"}
     cluster = Cluster.from_settings(world.settings, couch)
 
     report = made(world, cluster)
 
     assert findings(report, "own-password-default") == [(None, None)]
     assert "admin-party" in report["checked"][0]["passed"]
+    assert "the server admin 'bob'" in json.dumps(report)
     assert "***" not in json.dumps(report)
 
 

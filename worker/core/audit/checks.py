@@ -75,6 +75,12 @@ _ALL = (
         "take [chttpd_auth] iterations out of the configuration (3.4 and later have 600,000), set the password again",
     ),
     _node(
+        "few-iterations",
+        Grade.LOW,
+        "passwords that are set from now on will be kept by too few rounds of hashing",
+        "take iterations, pbkdf2_prf and password_scheme out of [chttpd_auth] (3.4 and later have 600,000 of SHA-256)",
+    ),
+    _node(
         "weak-cookie-secret",
         Grade.HIGH,
         "[chttpd_auth] secret, which session cookies are signed with, can be guessed",

@@ -1,22 +1,24 @@
 """The rules about a node's configuration. Pure.
 
-What nobody has set is not listed by CouchDB and has its default, that of 3.5 here. Section [chttpd_auth] was
-[couch_httpd_auth], and some keys of [chttpd] were in [httpd]: the newer one counts where both are there.
+What nobody has set is not listed by CouchDB and has its default, that of 3.5 unless a rule knows better. Section
+[chttpd_auth] was [couch_httpd_auth], and some keys of [chttpd] were in [httpd]: the newer counts where both are there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from worker.core import advisories
 from worker.core.audit.node import NOT_COUCHDB, NodeRule, is_standin
 from worker.core.audit.observed import NodeSeen, Sections
 from worker.core.audit.verdict import PASSED, Flaw, Verdict, found, known, not_applicable, passed_if
-from worker.core.passwords import NOTORIOUS
+from worker.core.passwords import NOTORIOUS, enough
 
 AUTH = ("chttpd_auth", "couch_httpd_auth")
 HTTP = ("chttpd", "httpd")
 LONGEST_SESSION = 86_400  # seconds
 SHORTEST_SECRET = 16  # characters
+STRONG_SINCE = (3, 4, 0)  # has 600,000 rounds of SHA-256 by default
 _EVERYWHERE = {"0.0.0.0", "::", "any"}  # noqa: S104 - what is looked for
 _CSP = ("attachments_enable", "showlist_enable", "utils_enable")
 
@@ -74,6 +76,17 @@ def _cors(with_credentials: bool) -> Callable[[NodeSeen, Sections], Verdict]:
     return judge
 
 
+def _iterations(node: NodeSeen, sections: Sections) -> Verdict:
+    if value(sections, AUTH, "password_scheme", "pbkdf2") != "pbkdf2":
+        return found(Flaw("[chttpd_auth] password_scheme is not pbkdf2: one round of SHA-1"))
+    version = advisories.parse(node.version) if isinstance(node.version, str) else None
+    old = version is not None and version < STRONG_SINCE  # 10 of SHA-1, where nobody has set another
+    prf = value(sections, AUTH, "pbkdf2_prf", "sha" if old else "sha256")
+    told = value(sections, AUTH, "iterations", "10" if old else "600000")
+    rounds = int(told) if told.isascii() and told.isdigit() and len(told) < 12 else 0
+    return passed_if(enough(prf, rounds), f"[chttpd_auth] iterations = {told[:20]}, pbkdf2_prf = {prf[:20]}")
+
+
 def _sessions(node: NodeSeen, sections: Sections) -> Verdict:
     told = value(sections, AUTH, "timeout", "600")
     seconds = int(told) if told.isascii() and told.isdigit() else LONGEST_SESSION + 1
@@ -110,6 +123,7 @@ def _certificates(node: NodeSeen, sections: Sections) -> Verdict:
 
 RULES: Mapping[str, NodeRule] = {
     "weak-cookie-secret": _rule(_cookie_secret),
+    "few-iterations": _rule(_iterations),
     "unsigned-proxy-authentication": _rule(_proxy),
     "listens-everywhere": _rule(_bind),
     "cors-any-origin": _rule(_cors(False)),

@@ -44,6 +44,11 @@ BAD: list[tuple[str, NodeSeen]] = [
     ("plain-password", node(admins=(replace(ADMIN, scheme="plain"),))),
     ("weak-hash", node(admins=(replace(ADMIN, weak_hash=True, rounds=10),))),
     ("weak-cookie-secret", configured("chttpd_auth", secret="relax")),
+    ("few-iterations", configured("chttpd_auth", iterations="1000")),
+    ("few-iterations", configured("chttpd_auth", iterations="600000", pbkdf2_prf="sha")),
+    ("few-iterations", configured("chttpd_auth", iterations="many")),
+    ("few-iterations", configured("couch_httpd_auth", password_scheme="simple")),
+    ("few-iterations", node(version="3.3.3", configuration={})),
     ("weak-cookie-secret", configured("chttpd_auth", secret="aaaaaaaaaaaaaaaaaaaaaaaa")),
     (
         "unsigned-proxy-authentication",
@@ -84,6 +89,9 @@ GOOD: list[tuple[str, NodeSeen]] = [
     ("plain-http-between-nodes", node(peer_url="http://127.0.0.2:5984")),
     ("default-password", node(admins=())),
     ("weak-cookie-secret", node(configuration={})),
+    ("few-iterations", configured("chttpd_auth", iterations="600000")),
+    ("few-iterations", configured("chttpd_auth", iterations="210000", pbkdf2_prf="sha512")),
+    ("few-iterations", node(version="3.4.0", configuration={})),
     (
         "unsigned-proxy-authentication",
         node(

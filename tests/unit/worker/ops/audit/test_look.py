@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from tests import builders
@@ -9,8 +11,9 @@ from tests.fakes.couchdb import FakeCouch, FakeNode
 from tests.fakes.documents import JsonObject
 from worker.core.audit.observed import NodeSeen, Unknown
 from worker.core.model import Credentials
+from worker.core.passwords import Budget
 from worker.couch.server import Server
-from worker.ops.audit import databases
+from worker.ops.audit import admins, databases
 from worker.ops.audit.admins import TRY_AGAIN, Tried
 from worker.ops.audit.databases import Before, turn
 from worker.ops.audit.look import Memory, look
@@ -250,3 +253,22 @@ def test_a_look_that_takes_too_long_ends_and_says_how_far_it_came(
 
     assert not isinstance(found.databases, Unknown)
     assert (found.databases.total, found.databases.looked_at) == (22, 1)
+
+
+# --- passwords by their hashes
+
+
+def test_the_hash_of_our_own_user_costs_one_attempt_and_comes_first(
+    node: FakeNode, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admins, "Budget", lambda: Budget(left=15))  # for one of ten rounds
+    key = hashlib.pbkdf2_hmac("sha256", node.password.encode(), b"5a17", 10).hex()
+    node.configuration["admins"] = dict.fromkeys(("aaron", node.user), f"-pbkdf2:sha256-{key},5a17,10")
+
+    found, _ = seen(server)
+
+    assert not isinstance(found.admins, Unknown)
+    assert [(one.name, one.default, one.rounds) for one in found.admins] == [
+        (node.user, False, 10),
+        ("aaron", None, 10),
+    ]
