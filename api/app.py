@@ -24,6 +24,7 @@ from api import (
     observed,
     openapi,
     replication,
+    webhooks,
 )
 from config.settings import Settings
 from tasks.backup_plan import plan_of
@@ -31,6 +32,7 @@ from tasks.backups_seen import BackupsSeen
 from tasks.events import Events
 from tasks.lookup import Lookup
 from tasks.observations import Observations
+from tasks.receivers import Receivers
 from tasks.replication_seen import ReplicationSeen
 from tasks.submit import Jobs
 
@@ -41,6 +43,7 @@ _BLUEPRINTS = (
     jobs.blueprint,
     backups.blueprint,
     events.blueprint,
+    webhooks.blueprint,
     metrics.blueprint,
     health.blueprint,
     nodes.blueprint,
@@ -63,6 +66,7 @@ def create_app(
     soon: Callable[[str], None],
     recorded: Events,
     backups_seen: BackupsSeen,
+    receivers: Receivers,
     *,
     clock: Callable[[], float] = time.time,
     keep_alive_seconds: float = KEEP_ALIVE,
@@ -89,6 +93,7 @@ def create_app(
             soon=soon,
             events=recorded,
             backups=backups_seen,
+            receivers=receivers,
             backup_plan=plan_of(settings),
             slots=context.Slots(settings.api_threads),
             clock=clock,

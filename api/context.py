@@ -15,6 +15,7 @@ from tasks.backups_seen import BackupsSeen
 from tasks.events import Events
 from tasks.lookup import Lookup
 from tasks.observations import Observations
+from tasks.receivers import Receivers
 from tasks.replication_seen import ReplicationSeen
 from tasks.submit import Jobs
 
@@ -51,6 +52,7 @@ class Context:
     events: Events
     backups: BackupsSeen
     backup_plan: BackupPlan
+    receivers: Receivers
     slots: Slots
     clock: Callable[[], float]
     shown_settings: Mapping[str, Any]

@@ -23,4 +23,5 @@ def make(settings: Settings | None = None) -> Flask:
         parts.publisher.soon,
         parts.events,
         parts.backups,
+        parts.receivers,
     )

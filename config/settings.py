@@ -34,11 +34,12 @@ from pydantic import (
 from config.backups import parse_options, secrets_of
 from config.nodes import NodeSetting, parse_node, parse_nodes, split
 from config.rules import RuleSetting, read_rules
-from config.webhooks import Receiver, parse_keys, parse_receivers, tokens_of
+from config.webhooks import Private, Receiver, parse_keys, parse_private, parse_receivers, tokens_of
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 _SHA256 = re.compile(r"^sha256:[0-9a-f]{64}$")
 MIN_TOKEN_LENGTH = 16
+MIN_SECRET_KEY_LENGTH = 32
 _STALE_SWEEPS = 6
 _STALE_GRACE = 30.0  # seconds
 
@@ -165,6 +166,11 @@ class Settings(BaseModel):
         description="Bearer tokens, comma-separated (or API_TOKENS_FILE): at least 16 characters each, or "
         "sha256:<hex digest of the token>. Empty: no token is asked for, and only loopback is allowed.",
     )
+    secret_key: SecretStr = Field(
+        SecretStr(""),
+        description="Seals what is kept for callers (webhook receivers) and signs sign-ins. At least 32 characters; "
+        "several separated by blanks, the newest first.",
+    )
     api_allowed_hosts: str = Field(
         "",
         description="Host names, without port, under which callers reach the API, comma-separated, besides "
@@ -261,6 +267,13 @@ class Settings(BaseModel):
         "one to another, write both, the new one first, separated by a blank: each event then has both signatures.",
     )
 
+    webhook_allow_private: str = Field(
+        "",
+        description="Where receivers that were registered through the API may be, besides public addresses: networks "
+        "(`10.0.0.0/8`), addresses and host names (`hooks.internal`, `*.internal`), comma-separated. Receivers of "
+        "WEBHOOK_URLS may be anywhere.",
+    )
+
     # --- the proxy
     agent_host: str = Field(
         "127.0.0.1",
@@ -306,6 +319,11 @@ class Settings(BaseModel):
         """SHA-256 of each accepted bearer token, in hex."""
         return frozenset(_token_digest(token) for token in split(self.api_tokens.get_secret_value()))
 
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """What SECRET_KEY holds, the newest first."""
+        return tuple(self.secret_key.get_secret_value().split())
+
     @functools.cached_property
     def allowed_hosts(self) -> frozenset[str]:
         """Host names (without port, lower case) that the API answers to."""
@@ -329,6 +347,11 @@ class Settings(BaseModel):
         return parse_keys(self.webhook_secret.get_secret_value())
 
     @functools.cached_property
+    def private_webhooks(self) -> Private:
+        """What WEBHOOK_ALLOW_PRIVATE allows."""
+        return parse_private(self.webhook_allow_private)
+
+    @functools.cached_property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for masking in logs."""
         values = [
@@ -344,6 +367,7 @@ class Settings(BaseModel):
             secret for options in (self.backup_options, self.backup_copy_options) for secret in secrets_of(options)
         ]
         plain += split(self.api_tokens.get_secret_value())
+        plain += self.secret_keys
         # Flower takes several user:password pairs; a password can turn up without its user
         plain += [pair.partition(":")[2] for pair in split(self.flower_basic_auth.get_secret_value())]
         plain += [_redis_password(url.get_secret_value()) for url in (self.redis_url, self.broker_url)]
@@ -379,6 +403,22 @@ class Settings(BaseModel):
                 raise ValueError(
                     f"each token needs at least {MIN_TOKEN_LENGTH} characters, or is sha256:<64 hex digits>"
                 )
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_keys(cls, value: SecretStr) -> SecretStr:
+        if any(len(key) < MIN_SECRET_KEY_LENGTH for key in value.get_secret_value().split()):
+            raise ValueError(
+                f"each key needs at least {MIN_SECRET_KEY_LENGTH} characters, as `openssl rand -hex 32` makes them; "
+                "several are separated by blanks"
+            )
+        return value
+
+    @field_validator("webhook_allow_private")
+    @classmethod
+    def _readable_private(cls, value: str) -> str:
+        parse_private(value)
         return value
 
     @field_validator("webhook_urls")

@@ -15,7 +15,7 @@ from celery import Celery, signals
 
 from config.celery import CONTROL_QUEUE
 from config.logs import configure, get
-from tasks import backup_watch, canary, health, links, on_change, reconcile, security
+from tasks import backup_watch, canary, health, links, on_change, receivers_kept, reconcile, security
 from tasks.locks import alone, ask_again, asked_again, take_slot
 from tasks.look import run_look
 from tasks.reap import run_reap
@@ -59,11 +59,12 @@ def register(parts: Parts, cluster: Cluster) -> Celery:
         "security": lambda: security.run_security(parts, cluster),
         "canary": lambda: canary.run_canary(parts, cluster),
         "backups": lambda: backup_watch.run_watch(parts, cluster),
+        "receivers": lambda: receivers_kept.run_receivers(parts, cluster),
     }
     for name, body in bodies.items():
         _scheduled(app, parts, name, body)
 
-    for name in ("reconcile", "drift", "sweep", "links", "backups"):
+    for name in ("reconcile", "drift", "sweep", "links", "backups", "receivers"):
         app.task(name=f"{name}-now", shared=False)(_now(parts, name, bodies[name]))
     _live(app, parts, cluster, stopping)
     return app
@@ -147,6 +148,7 @@ def _first_look(parts: Parts, cluster: Cluster) -> None:
         health.sweep_now(parts, cluster)
         parts.publisher.soon("reconcile")
         parts.publisher.soon("backups")
+        parts.publisher.soon("receivers")
     except StoreUnavailable as error:
         log.warning("first look skipped: Redis is away", error=str(error))
 

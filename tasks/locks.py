@@ -27,6 +27,7 @@ LEASE = {
     "security": 30.0,
     "canary": 30.0,
     "backups": 30.0,
+    "receivers": 30.0,
 }
 # Seconds for which the lease is renewed: one that hangs longer no longer keeps others out either. Work over very many
 # databases takes minutes

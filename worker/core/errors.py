@@ -38,7 +38,9 @@
         ├── DatabaseExists       a restore would touch a database that is there already
         ├── DrillFailed          a backup does not give back what it says it holds
         ├── WebhookGone          410 from a webhook receiver: it wants no more events
-        ├── WebhookUnknown       an event is for a receiver that the settings do not name any more
+        ├── WebhookUnknown       an event is for a receiver that is not there any more
+        ├── WebhookForbidden     a registered receiver stands for an address that is not public
+        ├── WrongSecretKey       what is kept sealed was sealed under another SECRET_KEY
         └── DocumentsRefused     a target skipped documents, or lacks some that replication has confirmed
 
     Interrupted                  not a failure of the work; raised between its steps
@@ -237,6 +239,18 @@ class WebhookGone(Permanent):
 
 class WebhookUnknown(Permanent):
     slug = "webhook-unknown"
+
+
+class WebhookForbidden(Permanent):
+    """`addresses`: what its name stands for. For the log alone: whoever registers names must not learn by their errors
+    what they stand for in here."""
+
+    slug = "webhook-forbidden"
+    addresses: Sequence[str] = ()
+
+
+class WrongSecretKey(Permanent):
+    slug = "wrong-secret-key"
 
 
 class DocumentsRefused(Permanent):

@@ -2,7 +2,8 @@
 
 One table (ABOUT) for all types, because three things have to agree on it: whoever records one, docs/api.md, and the
 programs that receive them. A type always has the same fields in `data`, null where there is nothing to say, and names
-never change. There is no event about the sending of events: a receiver that fails would then cause what it fails at.
+never change. There is no event about the sending of events, nor about the jobs that send them: a receiver that fails
+would then cause what it fails at.
 """
 
 from __future__ import annotations
@@ -40,6 +41,12 @@ class EventType(StrEnum):
     BACKUP_NOT_COPIED = "backup.not-copied"
     RESTORE_FINISHED = "restore.finished"
     RESTORE_FAILED = "restore.failed"
+    JOB_FINISHED = "job.finished"
+    WEBHOOK_TEST = "webhook.test"
+
+
+# sent to whoever asks for them by name, and not kept: a sync each second would push everything else out of the list
+SENT_ONLY = frozenset({EventType.JOB_FINISHED, EventType.WEBHOOK_TEST})
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,10 @@ ABOUT: Mapping[EventType, About] = {
     EventType.BACKUP_NOT_COPIED: About("backups could not be copied to the second location", ("backup", "error")),
     EventType.RESTORE_FINISHED: About("databases were restored", ("backup", "job", "mode", "refused")),
     EventType.RESTORE_FAILED: About("a restore failed", ("backup", "job", "mode", "error")),
+    EventType.JOB_FINISHED: About(
+        "a job has ended; only for receivers that name it", ("kind", "state", "job", "error")
+    ),
+    EventType.WEBHOOK_TEST: About("somebody asked for a test of this receiver"),
     EventType.LINKS_MENDED: About("all links from one node to another carry changes again", ("source", "target")),
 }
 

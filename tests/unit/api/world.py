@@ -17,6 +17,7 @@ from tasks.events import Events
 from tasks.jobs import Job, Kind, Request, State
 from tasks.lookup import Lookup
 from tasks.observations import Observations
+from tasks.receivers import Receivers
 from tasks.redis import connect
 from tasks.replication_seen import ReplicationSeen
 from tasks.store import JobStore
@@ -52,14 +53,21 @@ class World:
         self.store = _store(redis)
         self.seen = Observations(redis)
         self.replication = ReplicationSeen(redis)
-        self.jobs = Jobs(self.store, self._publish)
         self.events = Events(redis)
+        self.jobs = Jobs(self.store, self._publish)
         self.backups = BackupsSeen(redis)
-        self.app = self._app(self.jobs, self.seen, self.replication, self.events, self.backups)
+        self.receivers = Receivers(redis, self.settings.secret_keys)
+        self.app = self._app(self.jobs, self.seen, self.replication, self.events, self.backups, self.receivers)
         self.client = self.app.test_client()
 
     def _app(
-        self, jobs: Jobs, seen: Observations, replication: ReplicationSeen, events: Events, backups: BackupsSeen
+        self,
+        jobs: Jobs,
+        seen: Observations,
+        replication: ReplicationSeen,
+        events: Events,
+        backups: BackupsSeen,
+        receivers: Receivers,
     ) -> Flask:
         return create_app(
             self.settings,
@@ -70,6 +78,7 @@ class World:
             self.wanted_soon.append,
             events,
             backups,
+            receivers,
             clock=lambda: self.now,
             keep_alive_seconds=self.keep_alive_seconds,
         )
@@ -78,7 +87,7 @@ class World:
         """The same API with its Redis at a port where nothing listens."""
         redis = connect("redis://127.0.0.1:1/0")
         jobs = Jobs(_store(redis), self._publish)
-        seen = Observations(redis), ReplicationSeen(redis), Events(redis), BackupsSeen(redis)
+        seen = Observations(redis), ReplicationSeen(redis), Events(redis), BackupsSeen(redis), Receivers(redis, ())
         return self._app(jobs, *seen).test_client()
 
     def _publish(self, job_id: str, request: Request) -> None:

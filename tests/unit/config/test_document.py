@@ -40,6 +40,7 @@ def test_secrets_and_only_secrets_have_a_file_variable() -> None:
         "redis_url",
         "broker_url",
         "api_tokens",
+        "secret_key",
         "flower_basic_auth",
         "webhook_urls",
         "webhook_secret",

@@ -14,10 +14,12 @@ from tasks.backup_plan import plan_of
 from tasks.backups_seen import BackupsSeen
 from tasks.dirty import DirtySet
 from tasks.events import Events
+from tasks.finished import tell_finished
 from tasks.jobs import Job, Kind, Request, State, fingerprint
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.publish import Publisher
+from tasks.receivers import Receivers
 from tasks.redis import StoreUnavailable
 from tasks.replication_seen import ReplicationSeen
 from tasks.store import JobStore
@@ -117,8 +119,11 @@ class World:
         self.seen = Observations(self.redis)
         self.replication = ReplicationSeen(self.redis)
         self.dirty = DirtySet(self.redis, self.lease_seconds)
-        self.jobs = Jobs(self.store, self.publisher.job)
-        self.events = Events(self.redis, Webhooks(self.settings, self.jobs).submit, self.settings.secrets)
+        self.jobs = Jobs(self.store, self.publisher.job, ended=lambda ended: tell_finished(self.events, ended, NOW))
+        self.receivers = Receivers(self.redis, self.settings.secret_keys)
+        self.events = Events(
+            self.redis, Webhooks(self.settings, self.jobs, self.receivers).submit, self.settings.secrets
+        )
         self.lookup = Lookup(self.seen, self.publisher.look)
         self.backups = BackupsSeen(self.redis)
         self.plan = plan_of(self.settings)
@@ -138,6 +143,7 @@ class World:
             replication=self.replication,
             dirty=self.dirty,
             events=self.events,
+            receivers=self.receivers,
             backups=self.backups,
             backup_plan=self.plan,
             vaults=self.vaults,
