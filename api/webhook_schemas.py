@@ -16,6 +16,7 @@ from config.webhooks import receiver
 from worker.core.events import EventType
 
 MOST_CHARACTERS = 2_000  # of a URL
+MOST_DESCRIBED = 200
 # what somebody may ask for by name; a test is sent because somebody asks for that one
 WANTED = tuple(kind.value for kind in EventType if kind is not EventType.WEBHOOK_TEST)
 _EXAMPLE = "wh_5f0c1a9be2d34c77"
@@ -43,8 +44,10 @@ def _events(value: Any) -> Any:
 
 
 def _description(value: str) -> str:
-    if _UNTELLABLE.search(value):
-        raise PydanticCustomError("webhook_description", "must be one line of text")
+    if not 1 <= len(value) <= MOST_DESCRIBED or _UNTELLABLE.search(value):
+        raise PydanticCustomError(
+            "webhook_description", "must be one line of text, of 1 to {most} characters", {"most": MOST_DESCRIBED}
+        )
     return value
 
 
@@ -69,7 +72,7 @@ Events = Annotated[
 Description = Annotated[
     str,
     AfterValidator(_description),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -~]*$"}),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MOST_DESCRIBED, "pattern": "^[ -~]*$"}),
 ]
 
 
@@ -78,7 +81,7 @@ class WebhookRequest(In):
     events: Events | None = Field(
         None, description="Only events of these types; left out: all that are kept, so not `job.finished`."
     )
-    description: Description | None = Field(None, min_length=1, max_length=200, description="For people.")
+    description: Description | None = Field(None, description="For people.")
 
 
 class WebhookTestRequest(In):

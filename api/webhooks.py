@@ -87,7 +87,9 @@ def delete(webhook_id: str) -> Response:
     if not parts.receivers.remove(webhook_id, parts.clock()):
         raise _unknown(webhook_id)
     _copy_soon()
-    return Response(status=204)
+    nothing = Response(status=204)
+    del nothing.headers["Content-Type"]
+    return nothing
 
 
 @blueprint.post("/<webhook_id>/test")

@@ -30,7 +30,7 @@ def unseal(keys: Sequence[str], sealed: str) -> bytes:
         raise WrongSecretKey("SECRET_KEY is not set here, and what is kept was sealed under one")
     try:
         return _fernet(keys).decrypt(sealed)
-    except InvalidToken:
+    except (InvalidToken, ValueError):  # the latter where it is no text of ours at all
         raise WrongSecretKey(
             "it was sealed under a key that is not in SECRET_KEY any more: write that one there too, after the new one"
         ) from None
