@@ -20,7 +20,7 @@ MOST_DESCRIBED = 200
 # what somebody may ask for by name; a test is sent because somebody asks for that one
 WANTED = tuple(kind.value for kind in EventType if kind is not EventType.WEBHOOK_TEST)
 _EXAMPLE = "wh_5f0c1a9be2d34c77"
-_UNTELLABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_UNTELLABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def _url(value: str) -> str:
@@ -72,7 +72,9 @@ Events = Annotated[
 Description = Annotated[
     str,
     AfterValidator(_description),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MOST_DESCRIBED, "pattern": "^[ -~]*$"}),
+    WithJsonSchema(
+        {"type": "string", "minLength": 1, "maxLength": MOST_DESCRIBED, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
+    ),
 ]
 
 

@@ -5,7 +5,7 @@ follows with another (DNS rebinding). So the name is looked up once, every addre
 connection is made to one of these. What goes by the name still does: Host, SNI and the certificate.
 
 A receiver that somebody else names may also be slow on purpose: every byte within the time-out, and never an end. So
-all of a request has one deadline.
+all of a request has one deadline (but for the hand-shake of TLS, for which the time-out to connect is one).
 """
 
 from __future__ import annotations
