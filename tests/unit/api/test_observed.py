@@ -202,6 +202,7 @@ def test_no_answer_shows_a_credential() -> None:
         "backup_key": "",
         "backup_options": "aws_secret_access_key=not-to-be-seen-bucket",
         "backup_copy_options": "aws_secret_access_key=not-to-be-seen-copy",
+        "secret_key": "not-to-be-seen-secret-key-of-32-characters",
         "webhook_urls": "https://chat.test/not-to-be-seen-token",
         "webhook_secret": f"whsec_{base64.b64encode(b'not-to-be-seen-' * 2).decode()}",
     }

@@ -183,7 +183,6 @@ def test_so_has_a_hand_shake() -> None:
 def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ssl.SSLContext, list[str | None]]:
     """The context of a server whose certificate, for hook.test, is taken; and the names that it is asked for."""
     certificate, key = http_server.make_certificate(tmp_path, "hook.test")
-    monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(certificate))
     monkeypatch.setattr(pinned.ToAddress, "cert_verify", _trusting(str(certificate)))
     context, asked = http_server.tls_context(certificate, key), list[str | None]()
     context.sni_callback = lambda connection, name, context: asked.append(name)
