@@ -15,7 +15,7 @@ from contextlib import ExitStack
 try:
     from config.settings import Settings, SettingsError, load
     from embedded.api_client import ApiClient
-    from embedded.folders import VAR, FolderInUseError
+    from embedded.folders import SECRET_KEY_BYTES, VAR, FolderInUseError, keep_secret, private
     from embedded.output import Terminal
     from embedded.ports import any_free, is_free
     from embedded.process import Process, StartError
@@ -76,6 +76,8 @@ def serve(settings: Settings) -> int:
     environ["API_PORT"] = str(usable_port("API_PORT", settings.api_port))
     environ["AGENT_PORT"] = str(usable_port("AGENT_PORT", settings.agent_port))
     environ["FLOWER_PORT"] = str(usable_port("FLOWER_PORT", settings.flower_port))
+    if not settings.secret_keys:
+        environ["SECRET_KEY"] = keep_secret(private(VAR) / "secret-key", SECRET_KEY_BYTES)
     terminal = Terminal()
     say = terminal.sink("app")
     with ExitStack() as stack:

@@ -29,6 +29,7 @@ from api import (
     rotation,
     security,
     sign_in,
+    webhooks,
 )
 from api.auth import Gate
 from api.limits import LOCKED_MINUTES
@@ -42,6 +43,7 @@ from tasks.backups_seen import BackupsSeen
 from tasks.events import Events
 from tasks.lookup import Lookup
 from tasks.observations import Observations
+from tasks.receivers import Receivers
 from tasks.redis import StoreUnavailable
 from tasks.replication_seen import ReplicationSeen
 from tasks.sign_ins import SignIns
@@ -54,6 +56,7 @@ _BLUEPRINTS = (
     jobs.blueprint,
     backups.blueprint,
     events.blueprint,
+    webhooks.blueprint,
     metrics.blueprint,
     health.blueprint,
     nodes.blueprint,
@@ -88,6 +91,7 @@ def create_app(
     backups_seen: BackupsSeen,
     audit_log: AuditLog,
     sign_ins: SignIns,
+    receivers: Receivers,
     *,
     clock: Callable[[], float] = time.time,
     keep_alive_seconds: float = KEEP_ALIVE,
@@ -122,6 +126,7 @@ def create_app(
             soon=soon,
             events=recorded,
             backups=backups_seen,
+            receivers=receivers,
             backup_plan=plan_of(settings),
             audit=audit_log,
             gate=gate,

@@ -18,6 +18,7 @@ from tasks.backups_seen import BackupsSeen
 from tasks.events import Events
 from tasks.lookup import Lookup
 from tasks.observations import Observations
+from tasks.receivers import Receivers
 from tasks.replication_seen import ReplicationSeen
 from tasks.submit import Jobs
 
@@ -57,6 +58,7 @@ class Context:
     audit: AuditLog
     gate: Gate
     sessions: Sessions
+    receivers: Receivers
     slots: Slots
     clock: Callable[[], float]
     shown_settings: Mapping[str, Any]

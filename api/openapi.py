@@ -31,7 +31,7 @@ _ABOUT = (
 )
 
 _HEADERS: Mapping[str, dict[str, Any]] = {
-    "Location": {"description": "The job.", "required": True, "schema": {"type": "string"}},
+    "Location": {"description": "The job, or what was made.", "required": True, "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds until asking again makes sense.", "schema": {"type": "integer"}},
     "Preference-Applied": {"description": "wait=N, where `Prefer: wait=N` was.", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "How to say who you are.", "required": True, "schema": {"type": "string"}},
@@ -52,7 +52,7 @@ _REQUEST_HEADERS: Mapping[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """One status a route answers with. `model` is anything pydantic takes."""
+    """One status a route answers with. `model` is anything pydantic takes; no `media`: there is no body."""
 
     description: str
     model: Any = None
@@ -205,7 +205,8 @@ def _responses(entry: Operation, method: str, refs: Mapping[Any, Any]) -> dict[s
     for status, given in entry.answers.items():
         made[str(status)] = {"description": given.description, "headers": _headers(given.headers)}
         schema = refs[given.model] if given.model else {}
-        made[str(status)]["content"] = {given.media: {"schema": schema}}
+        if given.media:
+            made[str(status)]["content"] = {given.media: {"schema": schema}}
     return dict(sorted(made.items()))
 
 

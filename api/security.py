@@ -11,6 +11,7 @@ from api.openapi import Answer, Operation, operation
 from api.schemas import NoQuery
 from api.security_schemas import ReportBody, ReportRequest
 from api.submitting import JOB_ANSWERS, JOB_HEADERS, submit
+from config.tokens import Role
 from tasks.jobs import Kind, Request
 
 blueprint = Blueprint("security", __name__, url_prefix="/api/security")
@@ -19,7 +20,8 @@ blueprint = Blueprint("security", __name__, url_prefix="/api/security")
 @blueprint.get("/report")
 @operation(
     Operation("The last security report: what is wrong, how bad it is, what to do, and what was not looked at.",
-              {200: Answer("The report; all of it null before the first.", ReportBody)}, (503,), query=NoQuery)
+              {200: Answer("The report; all of it null before the first.", ReportBody)}, (503,), query=NoQuery,
+              role=Role.OPERATE)
 )  # fmt: skip
 def report() -> Response:
     reading.query(NoQuery)

@@ -27,4 +27,5 @@ def make(settings: Settings | None = None) -> Flask:
         parts.backups,
         AuditLog(parts.redis),
         SignIns(parts.redis),
+        parts.receivers,
     )

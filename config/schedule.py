@@ -27,6 +27,7 @@ def beat_table(settings: Settings) -> dict[str, dict[str, Any]]:
         "security": settings.replication_retry_seconds,
         "backups": BACKUPS_EVERY,
         "audits": AUDITS_EVERY,
+        "receivers": settings.health_interval,
     }
     if settings.canary_seconds and settings.continuous_replication:
         intervals["canary"] = settings.canary_seconds

@@ -37,7 +37,7 @@ from config.rules import RuleSetting, read_rules
 from config.sources import SettingsError, Source
 from config.tls import check_ca_bundle, check_client
 from config.tokens import Role, Token, parse_tokens, plain_tokens, role_of
-from config.webhooks import Receiver, parse_keys, parse_receivers, tokens_of
+from config.webhooks import Private, Receiver, parse_keys, parse_private, parse_receivers, tokens_of
 
 __all__ = ["LOOPBACK_HOSTS", "MIN_KEY_LENGTH", "Settings", "SettingsError", "build", "current", "load"]
 
@@ -317,6 +317,13 @@ class Settings(BaseModel):
         "one to another, write both, the new one first, separated by a blank: each event then has both signatures.",
     )
 
+    webhook_allow_private: str = Field(
+        "",
+        description="Where receivers that were registered through the API may be, besides public addresses: networks "
+        "(`10.0.0.0/8`), addresses and host names (`hooks.internal`, `*.internal`), comma-separated. Receivers of "
+        "WEBHOOK_URLS may be anywhere.",
+    )
+
     # --- the proxy
     agent_host: str = Field(
         "127.0.0.1",
@@ -399,6 +406,11 @@ class Settings(BaseModel):
         return parse_keys(self.webhook_secret.get_secret_value())
 
     @functools.cached_property
+    def private_webhooks(self) -> Private:
+        """What WEBHOOK_ALLOW_PRIVATE allows."""
+        return parse_private(self.webhook_allow_private)
+
+    @functools.cached_property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for masking in logs."""
         values = [
@@ -453,6 +465,12 @@ class Settings(BaseModel):
     def _long_keys(cls, value: SecretStr) -> SecretStr:
         if any(len(key) < MIN_KEY_LENGTH for key in value.get_secret_value().split()):
             raise ValueError(f"each key needs at least {MIN_KEY_LENGTH} characters; openssl rand -hex 32 makes one")
+        return value
+
+    @field_validator("webhook_allow_private")
+    @classmethod
+    def _readable_private(cls, value: str) -> str:
+        parse_private(value)
         return value
 
     @field_validator("webhook_urls")

@@ -1,4 +1,4 @@
-"""How webhook receivers and the secrets to sign with are written in the settings.
+"""How webhook receivers and the secrets to sign with are written, in the settings and by callers.
 
 A receiver's URL is a secret as a whole: chat services put their tokens into its path or query. So nothing here repeats
 one in an error, and `host` is all that is ever shown of it.
@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from config.nodes import split
@@ -20,7 +21,9 @@ _VISIBLE = re.compile(r"[!-~]+")  # a URL is ASCII without blanks
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 # shorter parts of a path or query are words like "hook" or "true", and masking those would spoil every log
 _TOKEN_LENGTH = 8
-_URL = "must be an http:// or https:// URL, like https://example.com/hook (a comma in it is written %2C)"
+_URL = "must be an http:// or https:// URL, like https://example.com/hook"
+_PRIVATE = "must be a network like 10.0.0.0/8, an address, or a host name like hooks.internal or *.internal"
+_GLOB = re.compile(r"[a-z0-9*?_.-]+")
 _SECRET = (
     f"each secret is {PREFIX} and then {FEWEST_BYTES} to {MOST_BYTES} bytes in base64, "
     f"like {PREFIX}$(openssl rand -base64 32); several are separated by blanks"
@@ -34,10 +37,37 @@ class Receiver:
     host: str
     url: str = field(repr=False)
 
+    @property
+    def name(self) -> str:
+        """The host alone, in lower case and without brackets."""
+        return urlsplit(self.url).hostname or ""
+
+
+@dataclass(frozen=True)
+class Private:
+    """What receivers that come through the API may be, besides public. `names`: host names with `*` and `?`."""
+
+    networks: tuple[IPv4Network | IPv6Network, ...]
+    names: tuple[str, ...]
+
+
+def parse_private(text: str) -> Private:
+    """Raises ValueError that says which entry is wrong."""
+    networks, names = [], []
+    for entry in split(text):
+        name = entry.lower().removesuffix(".")
+        try:
+            networks.append(ip_network(name))
+        except ValueError:
+            if not _GLOB.fullmatch(name) or name.rpartition(".")[2].isdigit():  # a mistyped address is no name
+                raise ValueError(f"{entry!r} {_PRIVATE}") from None
+            names.append(name)
+    return Private(tuple(networks), tuple(names))
+
 
 def parse_receivers(text: str) -> tuple[Receiver, ...]:
     """Raises ValueError that says which entry is wrong, by its number."""
-    return tuple(Receiver(_host(url, number), url) for number, url in enumerate(dict.fromkeys(split(text)), start=1))
+    return tuple(_receiver(url, number) for number, url in enumerate(dict.fromkeys(split(text)), start=1))
 
 
 def parse_keys(text: str) -> tuple[bytes, ...]:
@@ -54,21 +84,28 @@ def tokens_of(receiver: Receiver) -> list[str]:
     return [receiver.url, *passwords, *(piece for piece in pieces if len(piece) >= _TOKEN_LENGTH)]
 
 
-def _host(url: str, number: int) -> str:
-    wrong = f"entry {number} {_URL}"
+def receiver(url: str) -> Receiver:
+    """Raises ValueError, which does not repeat the URL."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port is not None else ""
     except ValueError:
-        raise ValueError(wrong) from None
+        raise ValueError(_URL) from None
     name = parts.hostname or ""
     if (
         parts.scheme not in {"http", "https"}
         or parts.fragment
         or not (_VISIBLE.fullmatch(url) and _HOST.fullmatch(name))
     ):
-        raise ValueError(wrong)
-    return f"{parts.scheme}://{f'[{name}]' if ':' in name else name}{port}"
+        raise ValueError(_URL)
+    return Receiver(f"{parts.scheme}://{f'[{name}]' if ':' in name else name}{port}", url)
+
+
+def _receiver(url: str, number: int) -> Receiver:
+    try:
+        return receiver(url)
+    except ValueError as error:
+        raise ValueError(f"entry {number} {error} (a comma in it is written %2C)") from None
 
 
 def _key(secret: str) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from config.settings import Settings
 from embedded import nodes, ports
-from embedded.folders import VAR, FolderLock, keep_secret, private
+from embedded.folders import SECRET_KEY_BYTES, VAR, FolderLock, keep_secret, private
 from embedded.nodes import EmbeddedNode
 from embedded.process import Process
 from embedded.processes import system_commands, without_settings
@@ -46,6 +46,10 @@ class Site:
         return self.folder / "password"
 
     @property
+    def secret_key_file(self) -> Path:
+        return self.folder / "secret-key"
+
+    @property
     def logs(self) -> Path:
         return self.folder / "logs"
 
@@ -74,6 +78,7 @@ class Site:
             "REPLICATION_NODES": ",".join(f"{node.name}={node.url}" for node in others),
             "COUCHDB_USER": USER,
             "COUCHDB_PASSWORD_FILE": str(self.password_file),
+            "SECRET_KEY_FILE": str(self.secret_key_file),
             "REDIS_URL": self.redis.url,
             "API_PORT": str(self.api_port),
             "FLOWER_PORT": str(self.flower_port),
@@ -88,6 +93,7 @@ def build(say: Callable[[str], None], stack: ExitStack, folder: Path) -> Site:
     folder = private(folder)
     stack.enter_context(FolderLock(folder))
     admin = Credentials(USER, keep_secret(folder / "password"))
+    keep_secret(folder / "secret-key", SECRET_KEY_BYTES)
     taken: list[int] = []
     for name, wanted in {**WANTED_PORTS, "the API": API_PORT, "Flower": FLOWER_PORT, "the agent": AGENT_PORT}.items():
         taken.append(ports.choose(name, wanted, say, taken))

@@ -11,6 +11,7 @@ from typing import IO, Self
 
 PROJECT = Path(__file__).resolve().parent.parent
 VAR = PROJECT / "var"
+SECRET_KEY_BYTES = 32
 
 
 class FolderInUseError(RuntimeError):
@@ -33,10 +34,10 @@ def write_private(path: Path, text: str) -> None:
     fresh.replace(path)
 
 
-def keep_secret(path: Path) -> str:
-    """The secret in the file; a random one is put there the first time."""
+def keep_secret(path: Path, size: int = 18) -> str:
+    """The secret in the file; a random one of `size` bytes is put there the first time."""
     if not path.exists():
-        write_private(path, secrets.token_urlsafe(18) + "\n")
+        write_private(path, secrets.token_urlsafe(size) + "\n")
     return path.read_text(encoding="utf-8").strip()
 
 

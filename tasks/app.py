@@ -15,7 +15,7 @@ from celery import Celery, signals
 
 from config.celery import CONTROL_QUEUE
 from config.logs import configure, get
-from tasks import audit, backup_watch, canary, health, links, on_change, reconcile, security
+from tasks import audit, backup_watch, canary, health, links, on_change, receivers_kept, reconcile, security
 from tasks.locks import alone, ask_again, asked_again, take_slot
 from tasks.look import run_look
 from tasks.reap import run_reap
@@ -61,11 +61,12 @@ def register(parts: Parts, cluster: Cluster) -> Celery:
         "canary": lambda: canary.run_canary(parts, cluster),
         "backups": lambda: backup_watch.run_watch(parts, cluster),
         "audits": lambda: audit.run_watch(parts),
+        "receivers": lambda: receivers_kept.run_receivers(parts, cluster),
     }
     for name, body in bodies.items():
         _scheduled(app, parts, cluster, name, body)
 
-    for name in ("reconcile", "drift", "sweep", "links", "backups"):
+    for name in ("reconcile", "drift", "sweep", "links", "backups", "receivers"):
         app.task(name=f"{name}-now", shared=False)(_now(parts, cluster, name, bodies[name]))
     _live(app, parts, cluster, stopping)
     return app
@@ -154,6 +155,7 @@ def _first_look(parts: Parts, cluster: Cluster) -> None:
         health.sweep_now(parts, cluster)
         parts.publisher.soon("reconcile")
         parts.publisher.soon("backups")
+        parts.publisher.soon("receivers")
     except StoreUnavailable as error:
         log.warning("first look skipped: Redis is away", error=str(error))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
@@ -82,6 +82,12 @@ class Events:
         except StoreUnavailable as error:  # a broker that is away must not keep a verdict from being kept
             log.warning("event not sent", id=event.id, error=str(error))
         return event
+
+    def announce(self, event: Event) -> None:
+        """Have it sent to those who ask for events of its type, and keep it nowhere (worker.core.events.SENT_ONLY).
+        Raises StoreUnavailable."""
+        detail, data = scrub_all((event.detail, dict(event.data)), self._secrets)
+        self._send(replace(event, detail=detail, data=data))
 
     def _keep(self, event: Event) -> Event:
         written = {name: value for name, value in as_json(event).items() if name != "id"}

@@ -29,6 +29,7 @@ LEASE = {
     "backups": 30.0,
     "rotation": 20.0,
     "audits": 30.0,
+    "receivers": 30.0,
 }
 # Seconds for which the lease is renewed: one that hangs longer no longer keeps others out either. Work over very many
 # databases takes minutes

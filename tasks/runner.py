@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -15,6 +15,7 @@ import structlog
 from config.logs import get
 from tasks import policy
 from tasks.attempt import Attempt
+from tasks.finished import tell_finished
 from tasks.jobs import Job, JobError, Kind, State
 from tasks.redis import StoreUnavailable
 from tasks.wiring import Parts
@@ -59,6 +60,7 @@ class Runner:
         job = self._parts.store.get(job_id) if claim.what == "claimed" else None
         if job is None:
             log.debug("job not taken", job_id=job_id, why=claim.what)
+            self._tell_exhausted(job_id, claim.what)
             return
         with structlog.contextvars.bound_contextvars(job_id=job_id, kind=job.kind.value, database=job.database):
             log.info("job started", attempt=claim.token)
@@ -67,6 +69,12 @@ class Runner:
             )
             with attempt:
                 self._attempt(job, claim.token, attempt)
+
+    def _tell_exhausted(self, job_id: str, why: str) -> None:
+        """A job that failed with its claim, because its last worker was lost."""
+        job = self._parts.store.get(job_id) if why == "exhausted" else None
+        if job is not None:
+            tell_finished(self._parts.events, job, time.time())
 
     def _attempt(self, job: Job, token: int, attempt: Attempt) -> None:
         work = self._works[job.kind]
@@ -116,8 +124,10 @@ class Runner:
         result: dict[str, Any] | None = None,
         error: JobError | None = None,
     ) -> None:
+        now = time.time()
+
         def write() -> tuple[bool, Sequence[str]]:
-            return self._parts.store.finish(job.id, token, state, time.time(), result=result, error=error)
+            return self._parts.store.finish(job.id, token, state, now, result=result, error=error)
 
         written, wake = _patiently(write)
         if written:
@@ -125,6 +135,8 @@ class Runner:
         else:
             log.warning("job's end not written: another worker owns it, or Redis was emptied")
         self._wake(wake)
+        if written:
+            tell_finished(self._parts.events, replace(job, state=state, error=error, finished_at=now), now)
 
     def _release(self, job: Job, token: int, delay: float = 0, *, failed: bool = False) -> None:
         now = time.time()

@@ -50,17 +50,20 @@ class Submitted:
 
 
 class Jobs:
-    """`publish(job id, request)` puts a job's message on its queue, or raises StoreUnavailable."""
+    """`publish(job id, request)` puts a job's message on its queue, or raises StoreUnavailable. `ended(job)` is told of
+    one that was cancelled while it was queued: of all others their worker tells."""
 
     def __init__(
         self,
         store: JobStore,
         publish: Callable[[str, Request], None],
         clock: Callable[[], float] = time.time,
+        ended: Callable[[Job], None] = lambda job: None,
     ) -> None:
         self._store = store
         self._publish = publish
         self._clock = clock
+        self._ended = ended
 
     def submit(self, request: Request, *, idempotency_key: str | None = None, only_known: bool = False) -> Submitted:
         """`only_known`: refuse a database that no sweep has seen.
@@ -136,6 +139,8 @@ class Jobs:
             self.wake([*wake, job_id] if what == "requested" else wake)
         except StoreUnavailable as error:
             raise Uncertain("Redis went away after the cancel was written: the job will end") from error
+        if job is not None and what == "cancelled":
+            self._ended(job)
         return job
 
     def wake(self, ids: Any) -> None:

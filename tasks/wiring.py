@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from dataclasses import dataclass
 
 import redis
@@ -14,10 +15,12 @@ from tasks.backup_plan import BackupPlan, plan_of
 from tasks.backups_seen import BackupsSeen
 from tasks.dirty import DirtySet
 from tasks.events import Events
+from tasks.finished import tell_finished
 from tasks.in_force import InForce
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.publish import Publisher
+from tasks.receivers import Receivers
 from tasks.redis import WORKER_PATIENCE, connect
 from tasks.replication_seen import ReplicationSeen
 from tasks.rules import rules_of
@@ -47,6 +50,7 @@ class Parts:
     backup_plan: BackupPlan
     vaults: Vaults
     in_force: InForce
+    receivers: Receivers
 
     @functools.cached_property
     def probes(self) -> dict[str, tuple[float, bool]]:
@@ -78,7 +82,9 @@ def build(settings: Settings, *, patience: float = WORKER_PATIENCE) -> Parts:
         max_attempts=settings.job_max_attempts,
     )
     seen = Observations(client)
-    jobs = Jobs(store, publisher.job)
+    jobs = Jobs(store, publisher.job, ended=lambda job: tell_finished(events, job, time.time()))
+    receivers = Receivers(client, settings.secret_keys)
+    events = Events(client, Webhooks(settings, jobs, receivers).submit, settings.secrets)
     return Parts(
         settings=settings,
         redis=client,
@@ -94,5 +100,6 @@ def build(settings: Settings, *, patience: float = WORKER_PATIENCE) -> Parts:
         backup_plan=plan,
         vaults=Vaults(plan),
         in_force=InForce(settings, client),
-        events=Events(client, Webhooks(settings, jobs).submit, settings.secrets),
+        events=events,
+        receivers=receivers,
     )

@@ -63,8 +63,8 @@ class FakeNode:
     def __init__(self, couch: FakeCouch, name: str, *, standin: bool) -> None:
         self.couch, self.name, self.standin = couch, name, standin
         self.address = f"{name}.test:5984"
-        self.user, self.logins = USER, Logins()
-        self.password = PASSWORD
+        self.logins = Logins()
+        self._user, self.password = USER, PASSWORD
         self.uuid = f"uuid-of-{name}"
         self.databases: dict[str, FakeDatabase] = {}
         self.jobs: dict[str, Job] = {}
@@ -84,6 +84,17 @@ class FakeNode:
         self._free.set()
         for system in () if standin else SYSTEM:
             self.create(system)
+
+    @property
+    def user(self) -> str:
+        """Its first server admin."""
+        return self._user
+
+    @user.setter
+    def user(self, user: str) -> None:
+        self.logins.admins.pop(self._user)
+        self._user = user
+        self.logins.set_admin(user, self._password)
 
     @property
     def password(self) -> str:

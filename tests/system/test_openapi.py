@@ -15,6 +15,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 
+from api.webhook_schemas import MOST_CHARACTERS
 from tests.unit.api.world import BEARER, TOKEN, World
 from tests.unit.api.world import settings as api_settings
 from worker.core.names import is_node_name
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.system
 
 
 def _world() -> World:
-    world = World(api_settings(api_tokens=TOKEN))
+    world = World(api_settings(api_tokens=TOKEN, secret_key="k" * 32))
     world.on_publish = lambda job_id, request: world.finish(job_id)
     world.look = lambda database: (["primary"] if len(database) % 2 else [], [])
     world.now = time.time()
@@ -41,16 +42,22 @@ BOUNDS = settings(max_examples=30, deadline=None, derandomize=True, suppress_hea
 IDEMPOTENCY_KEY = "Idempotency-Key"
 
 
+def _is_url(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MOST_CHARACTERS and bool(re.fullmatch("https?://[!-~]+", value))
+
+
 @schemathesis.hook
 def before_call(_context: schemathesis.HookContext, case: Any, _kwargs: dict[str, Any]) -> None:
     """Keys that can be used are made unlike each other, nodes that could be are those of the world, no node is taken
-    out, and selectors are plain: a key for two requests is 422, an unknown node too, a node that is not ready 503, and
-    rightly; and what Mango takes no schema can say."""
+    out, and selectors and the URLs of receivers are plain: a key for two requests is 422, an unknown node too, a node
+    that is not ready 503, and rightly; and what Mango takes, and which host is public, no schema can say."""
     key = (case.headers or {}).get(IDEMPOTENCY_KEY)
     if isinstance(key, str) and re.fullmatch(r"[\x20-\x7e]{1,255}", key):
         case.headers[IDEMPOTENCY_KEY] = uuid.uuid4().hex
     if isinstance(case.body, dict) and case.body.get("on") is True:
         case.body["on"] = False
+    if isinstance(case.body, dict) and _is_url(case.body.get("url")):
+        case.body["url"] = "https://hook.example.com/token"
     if isinstance(case.body, dict) and isinstance(case.body.get("selector"), dict) and case.body["selector"]:
         case.body["selector"] = {"kind": "note"}
     nodes = case.body.get("nodes") if isinstance(case.body, dict) else None

@@ -58,6 +58,7 @@ def _document() -> dict[str, Any]:
 def _template(path: str) -> str:
     """An address of an example as /openapi.json writes it."""
     path = re.sub(r"/nodes/(NAME|\$node|replica\d|primary)", "/nodes/{name}", path)
+    path = re.sub(r"/webhooks/ID", "/webhooks/{webhook_id}", path)
     return re.sub(r"/jobs/(ID|\$ID)", "/jobs/{job_id}", path)
 
 

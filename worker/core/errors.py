@@ -42,7 +42,9 @@
         ├── PasswordsRefused     a node takes neither of the two passwords that are known
         ├── ProcessUnaware       a process of ours was started before it could know both passwords
         ├── WebhookGone          410 from a webhook receiver: it wants no more events
-        ├── WebhookUnknown       an event is for a receiver that the settings do not name any more
+        ├── WebhookUnknown       an event is for a receiver that is not there any more
+        ├── WebhookForbidden     a registered receiver stands for an address that is not public
+        ├── WrongSecretKey       what is kept sealed was sealed under another SECRET_KEY
         └── DocumentsRefused     a target skipped documents, or lacks some that replication has confirmed
 
     Interrupted                  not a failure of the work; raised between its steps
@@ -257,6 +259,18 @@ class WebhookGone(Permanent):
 
 class WebhookUnknown(Permanent):
     slug = "webhook-unknown"
+
+
+class WebhookForbidden(Permanent):
+    """`addresses`: what its name stands for. For the log alone: whoever registers names must not learn by their errors
+    what they stand for in here."""
+
+    slug = "webhook-forbidden"
+    addresses: Sequence[str] = ()
+
+
+class WrongSecretKey(Permanent):
+    slug = "wrong-secret-key"
 
 
 class DocumentsRefused(Permanent):

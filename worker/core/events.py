@@ -2,7 +2,8 @@
 
 One table (ABOUT) for all types, because three things have to agree on it: whoever records one, docs/api.md, and the
 programs that receive them. A type always has the same fields in `data`, null where there is nothing to say, and names
-never change. There is no event about the sending of events: a receiver that fails would then cause what it fails at.
+never change. There is no event about the sending of events, nor about the jobs that send them: a receiver that fails
+would then cause what it fails at.
 """
 
 from __future__ import annotations
@@ -44,6 +45,12 @@ class EventType(StrEnum):
     PASSWORDS_CHANGED = "passwords.changed"
     PASSWORDS_HALF_CHANGED = "passwords.half-changed"
     SECURITY_FINDING = "security.finding"
+    JOB_FINISHED = "job.finished"
+    WEBHOOK_TEST = "webhook.test"
+
+
+# sent to whoever asks for them by name, and not kept: a sync each second would push everything else out of the list
+SENT_ONLY = frozenset({EventType.JOB_FINISHED, EventType.WEBHOOK_TEST})
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,10 @@ ABOUT: Mapping[EventType, About] = {
     EventType.SECURITY_FINDING: About(
         "the security report found something grave that the one before had not", ("check", "grade", "count", "remedy")
     ),
+    EventType.JOB_FINISHED: About(
+        "a job has ended; only for receivers that name it", ("kind", "state", "job", "error")
+    ),
+    EventType.WEBHOOK_TEST: About("somebody asked for a test of this receiver"),
     EventType.LINKS_MENDED: About("all links from one node to another carry changes again", ("source", "target")),
 }
 

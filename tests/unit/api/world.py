@@ -18,6 +18,7 @@ from tasks.events import Events
 from tasks.jobs import Job, Kind, Request, State
 from tasks.lookup import Lookup
 from tasks.observations import Observations
+from tasks.receivers import Receivers
 from tasks.redis import connect
 from tasks.replication_seen import ReplicationSeen
 from tasks.sign_ins import SignIns
@@ -57,13 +58,21 @@ class World:
         self.store = _store(redis)
         self.seen = Observations(redis)
         self.replication = ReplicationSeen(redis)
-        self.jobs = Jobs(self.store, self._publish)
         self.events = Events(redis)
+        self.jobs = Jobs(self.store, self._publish)
         self.backups = BackupsSeen(redis)
         self.audit = AuditLog(redis)
         self.sign_ins = SignIns(redis)
+        self.receivers = Receivers(redis, self.settings.secret_keys)
         self.app = self._app(
-            self.jobs, self.seen, self.replication, self.events, self.backups, self.audit, self.sign_ins
+            self.jobs,
+            self.seen,
+            self.replication,
+            self.events,
+            self.backups,
+            self.audit,
+            self.sign_ins,
+            self.receivers,
         )
         self.client = self.app.test_client()
 
@@ -76,6 +85,7 @@ class World:
         backups: BackupsSeen,
         audit: AuditLog,
         sign_ins: SignIns,
+        receivers: Receivers,
     ) -> Flask:
         return create_app(
             self.settings,
@@ -88,6 +98,7 @@ class World:
             backups,
             audit,
             sign_ins,
+            receivers,
             clock=lambda: self.now,
             keep_alive_seconds=self.keep_alive_seconds,
         )
@@ -97,7 +108,8 @@ class World:
         redis = connect("redis://127.0.0.1:1/0")
         jobs = Jobs(_store(redis), self._publish)
         seen = Observations(redis), ReplicationSeen(redis), Events(redis), BackupsSeen(redis)
-        return self._app(jobs, *seen, AuditLog(redis), SignIns(redis)).test_client()
+        more = AuditLog(redis), SignIns(redis), Receivers(redis, ())
+        return self._app(jobs, *seen, *more).test_client()
 
     def _publish(self, job_id: str, request: Request) -> None:
         self.published.append(job_id)

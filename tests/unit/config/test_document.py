@@ -40,13 +40,15 @@ def test_secrets_and_only_secrets_have_a_file_variable() -> None:
         "redis_url",
         "broker_url",
         "api_tokens",
+        "secret_key",
+        "couchdb_password_previous",
+        "replication_password_previous",
         "flower_basic_auth",
         "webhook_urls",
         "webhook_secret",
         "backup_key",
         "backup_options",
         "backup_copy_options",
-        "secret_key",
     }
 
 

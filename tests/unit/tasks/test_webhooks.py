@@ -23,6 +23,7 @@ from tasks.store import Filter
 from tasks.works import WORKS
 from tests.builders import fake_cluster
 from tests.unit.tasks.world import NOW, World, settings
+from worker.core.addresses import Allowed
 from worker.core.errors import Cancelled, DeliveryFailed, WebhookUnknown
 from worker.core.events import Event
 from worker.ops.control import Unattended
@@ -53,8 +54,10 @@ class FakeReceivers:
 
     fails: Exception | None = None
     taken: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    allowed: list[Allowed | None] = field(default_factory=list)
 
-    def post(self, url: str, host: str, headers: Mapping[str, str], body: bytes) -> int:
+    def post(self, url: str, host: str, headers: Mapping[str, str], body: bytes, allowed: Allowed | None = None) -> int:
+        self.allowed.append(allowed)
         self.taken.append((url, dict(headers), body))
         if self.fails:
             raise self.fails
@@ -86,7 +89,7 @@ def test_what_a_receiver_gets_can_be_checked_and_is_the_same_at_every_attempt() 
     (job,) = jobs(world)
 
     now = time.time()
-    results = [deliver(world.settings, job.params, moment, receivers.post) for moment in (now - 9, now)]
+    results = [deliver(world.settings, world.receivers, job, moment, receivers.post) for moment in (now - 9, now)]
 
     (url, first, body), (_, second, again) = receivers.taken
     assert url == CHAT
@@ -104,7 +107,7 @@ def test_two_receivers_know_one_event_by_different_names() -> None:
     world, receivers = configured(CHAT, PAGER), FakeReceivers()
     record(world)
     for job in jobs(world):
-        deliver(world.settings, job.params, NOW, receivers.post)
+        deliver(world.settings, world.receivers, job, NOW, receivers.post)
 
     assert len({headers["webhook-id"] for _, headers, _ in receivers.taken}) == 2
     assert {url for url, _, _ in receivers.taken} == {CHAT, PAGER}
@@ -128,11 +131,11 @@ def test_settings_may_change_while_a_job_waits(urls: tuple[str, ...], secret: st
     later = configured(*urls, secret=secret).settings
 
     if found:
-        deliver(later, job.params, NOW, receivers.post)
+        deliver(later, world.receivers, job, NOW, receivers.post)
         assert [url for url, _, _ in receivers.taken] == [CHAT]
     else:
         with pytest.raises(WebhookUnknown, match=r"https://chat\.test: .* is not in WEBHOOK_URLS any more") as error:
-            deliver(later, job.params, NOW, receivers.post)
+            deliver(later, world.receivers, job, NOW, receivers.post)
         assert "token" not in str(error.value)
         assert receivers.taken == []
 
@@ -142,7 +145,7 @@ def test_a_delivery_that_fails_is_no_event() -> None:
     event = record(world)
 
     with pytest.raises(DeliveryFailed):
-        deliver(world.settings, jobs(world)[0].params, NOW, receivers.post)
+        deliver(world.settings, world.receivers, jobs(world)[0], NOW, receivers.post)
 
     assert world.events.list(EventFilter()).events == [event]
     assert len(jobs(world)) == 1
@@ -228,7 +231,7 @@ def test_the_record_of_a_job_is_json_that_holds_the_whole_event() -> None:
     world.redis.delete("nbr:events")
     receivers = FakeReceivers()
 
-    deliver(world.settings, jobs(world)[0].params, NOW, receivers.post)
+    deliver(world.settings, world.receivers, jobs(world)[0], NOW, receivers.post)
 
     told: Any = json.loads(receivers.taken[0][2])
     assert told["data"]["detail"] == event.detail

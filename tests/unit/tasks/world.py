@@ -14,10 +14,13 @@ from tasks.backup_plan import plan_of
 from tasks.backups_seen import BackupsSeen
 from tasks.dirty import DirtySet
 from tasks.events import Events
+from tasks.finished import tell_finished
+from tasks.in_force import InForce
 from tasks.jobs import Job, Kind, Request, State, fingerprint
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.publish import Publisher
+from tasks.receivers import Receivers
 from tasks.redis import StoreUnavailable
 from tasks.replication_seen import ReplicationSeen
 from tasks.store import JobStore
@@ -117,12 +120,16 @@ class World:
         self.seen = Observations(self.redis)
         self.replication = ReplicationSeen(self.redis)
         self.dirty = DirtySet(self.redis, self.lease_seconds)
-        self.jobs = Jobs(self.store, self.publisher.job)
-        self.events = Events(self.redis, Webhooks(self.settings, self.jobs).submit, self.settings.secrets)
+        self.jobs = Jobs(self.store, self.publisher.job, ended=lambda ended: tell_finished(self.events, ended, NOW))
+        self.receivers = Receivers(self.redis, self.settings.secret_keys)
+        self.events = Events(
+            self.redis, Webhooks(self.settings, self.jobs, self.receivers).submit, self.settings.secrets
+        )
         self.lookup = Lookup(self.seen, self.publisher.look)
         self.backups = BackupsSeen(self.redis)
         self.plan = plan_of(self.settings)
         self.vaults = Vaults(self.plan)
+        self.in_force = InForce(self.settings, self.redis)
 
     @property
     def parts(self) -> Parts:
@@ -138,9 +145,11 @@ class World:
             replication=self.replication,
             dirty=self.dirty,
             events=self.events,
+            receivers=self.receivers,
             backups=self.backups,
             backup_plan=self.plan,
             vaults=self.vaults,
+            in_force=self.in_force,
         )
 
     def queued(self, request: Request | None = None) -> str:
