@@ -89,7 +89,10 @@ def test_a_look_answers_who_asked(world: World, couch: FakeCouch, cluster: Clust
 
     run_look(world.parts, cluster, "pdfs", box)
 
-    assert world.seen.await_look(box, 1) == {"found_on": ["b"], "unreachable": ["c"]}
+    answered = world.seen.await_look(box, 1)
+    assert answered is not None
+    assert answered["found_on"] == ["b"]
+    assert "c" in answered["unreachable"]  # the first that has it is answer enough: a may not have been heard yet
     assert world.seen.database_nodes("pdfs") == ["b"]
 
 
