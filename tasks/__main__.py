@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import warnings
+from contextlib import suppress
 
 from celery.platforms import SecurityWarning
 
@@ -17,6 +18,7 @@ from config.logs import configure, get
 from config.settings import Settings, SettingsError, current
 from tasks import agent, watcher
 from tasks.app import register
+from tasks.redis import StoreUnavailable
 from tasks.wiring import build
 from worker.core.errors import MixedNodeKinds, SameNodeTwice
 from worker.core.redact import scrub
@@ -74,6 +76,8 @@ def main(argv: list[str]) -> int:
         return agent.main(parts)
     cluster = Cluster.from_settings(settings)
     if process == "control":
+        with suppress(StoreUnavailable):
+            parts.in_force.settle(cluster)
         try:
             for name, why in refuse_unfit_nodes(cluster).items():
                 get(__name__).warning("node cannot be used", node=name, reason=why)

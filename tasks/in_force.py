@@ -23,7 +23,7 @@ from config.logs import get
 from config.settings import Settings
 from tasks.locks import RELEASE
 from tasks.redis import translated
-from worker.core.errors import ReplicationError
+from worker.core.errors import ReplicationError, TimedOut, Unreachable
 from worker.core.logins import Which, Whose
 from worker.couch.cluster import Cluster
 from worker.ops.logins import taken
@@ -33,7 +33,8 @@ PREFIX = "nbr:passwords:"
 PAUSE = "rotation"  # the name of the lease (tasks.locks.alone) under which other work stands still
 ASKING = 30.0  # seconds for which one process asks the nodes alone
 WAIT = 5.0  # seconds that others wait for what it finds
-REST = 30.0  # seconds before a node that told nothing is asked again by the same process
+REST = 3.0  # seconds before a node that was away is asked again by the same process
+LONG_REST = 300.0  # the same where it refused: each refusal counts, for as long as that
 KEPT = 30 * 86_400  # seconds
 _CHANGING = "changing"
 
@@ -44,7 +45,7 @@ class InForce:
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
         self._redis: Any = client  # see JobStore
         self._settings = settings
-        self._asked: dict[tuple[str, Whose], float] = {}
+        self._rest: dict[tuple[str, Whose], float] = {}
         self._lock = threading.Lock()
 
     @property
@@ -98,13 +99,12 @@ class InForce:
     def _use(self, cluster: Cluster, known: dict[tuple[str, Whose], Which | None]) -> list[tuple[str, Whose]]:
         """Returns those of which nothing is known."""
         for (name, whose), which in known.items():
-            if which is not None:
-                cluster.use(name, whose, which)
+            cluster.use(name, whose, which)
         return [task for task, which in known.items() if which is None]
 
     def _find_out(self, cluster: Cluster, unknown: list[tuple[str, Whose]]) -> None:
         now = time.monotonic()
-        wanted = [task for task in unknown if now - self._asked.get(task, -REST) >= REST]
+        wanted = [task for task in unknown if now >= self._rest.get(task, now)]
         if not wanted:
             return
         key, nonce = f"{self._key}:asking", f"{id(self)}-{now}"
@@ -115,25 +115,25 @@ class InForce:
             return
         try:
             for name, whose in wanted:
-                self._asked[(name, whose)] = now
-                self._ask(cluster, name, whose)
+                self._rest[(name, whose)] = time.monotonic() + self._ask(cluster, name, whose)
         finally:
             with translated():
                 self._redis.eval(RELEASE, 1, key, nonce)
 
-    def _ask(self, cluster: Cluster, name: str, whose: Whose) -> None:
+    def _ask(self, cluster: Cluster, name: str, whose: Whose) -> float:
+        """Seconds to let it rest, where it told nothing."""
         login = cluster.logins[name][whose]
         try:
             which = taken(cluster[name], login, Which.PREVIOUS)
-        except ReplicationError:
-            return  # away, or locked: asked again later
+        except ReplicationError as error:
+            return REST if isinstance(error, Unreachable | TimedOut) else LONG_REST
         if which is None:
             log.error("a node takes neither of two passwords", node=name, user=login.current.user)
-            return
+            return LONG_REST
         log.info("a node was asked which password it has", node=name, whose=whose.value, has=which.value)
         self.note(name, whose, which)
         cluster.use(name, whose, which)
-        cluster[name].forget()
+        return REST
 
     def _wait(self, cluster: Cluster, wanted: list[tuple[str, Whose]]) -> None:
         until = time.monotonic() + WAIT

@@ -8,7 +8,8 @@ and after, so the next attempt, and all other work, know.
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from config.logs import get
@@ -42,10 +43,8 @@ def run_rotation(parts: Parts, cluster: Cluster, job: Job, control: Control) -> 
         )
     _require_aware(parts)
     began = time.time()
-    with alone(parts.redis, PAUSE) as mine:
-        if not mine:
-            raise NotQuiet("another worker has not let go of it yet")
-        control.report("quiet")
+    control.report("quiet")
+    with _standing_still(parts, control):
         _wait_until_quiet(parts, job, control)
         try:
             changed = rotate(cluster, to, parts.in_force.noted(cluster), parts.in_force.note, control)
@@ -63,6 +62,21 @@ def run_rotation(parts: Parts, cluster: Cluster, job: Job, control: Control) -> 
         words = ", ".join(f"{name} ({whose.value})" for name, whose in changed.changed)
         _record(parts, job, "passwords.changed", "info", f"{words} has the {to.value} password now", to)
     return {**result, "troubles": troubles, "seconds": round(time.time() - began, 1)}
+
+
+@contextmanager
+def _standing_still(parts: Parts, control: Control) -> Iterator[None]:
+    """Nothing else begins meanwhile. A worker that died in it holds it for a while yet."""
+    until = time.monotonic() + LEASE[PAUSE] + QUIET_PATIENCE
+    while True:
+        with alone(parts.redis, PAUSE) as mine:
+            if mine:
+                yield
+                return
+        if time.monotonic() > until:
+            raise NotQuiet("another worker is changing passwords")
+        control.check()
+        time.sleep(LOOK_EVERY)
 
 
 def _require_aware(parts: Parts) -> None:

@@ -33,6 +33,7 @@ class Proxy:
         self._listener: socket.socket | None = None
         self.port = 0
         self.delay = 0.0  # seconds that every chunk of the answers is kept back
+        self._wanted: bytes | None = None
         self._refused: Callable[[int], bool] | None = None
         self.accept()
 
@@ -89,6 +90,15 @@ class Proxy:
         self._open.set()
 
     @contextlib.contextmanager
+    def holding(self, request: bytes) -> Iterator[None]:
+        """Inside, it is paused by the first request with these bytes in it, before that goes on."""
+        self._wanted = request
+        try:
+            yield
+        finally:
+            self._wanted = None
+
+    @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         self.pause()
         try:
@@ -140,6 +150,9 @@ class Proxy:
     def _pump(self, source: socket.socket, target: socket.socket, *, answers: bool = False) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(CHUNK):
+                if not answers and self._wanted is not None and self._wanted in data:
+                    self._wanted = None
+                    self.pause()
                 self._gate()
                 if answers and self.delay:
                     self._closed.wait(self.delay)

@@ -43,10 +43,15 @@ class Login:
 Logins = Mapping[Whose, Login]
 
 
-def with_login(node: Node, logins: Logins, whose: Whose, which: Which) -> Node:
-    """The node with the credentials that it takes. Peers that use our user change with us."""
-    chosen = logins[whose].of(which)
+def with_login(node: Node, logins: Logins, whose: Whose, which: Which | None) -> Node:
+    """The node with the credentials that it takes. Peers that use our user change with us.
+
+    None: nobody knows. Then it is called without any, which is refused and harms nobody: a wrong password would count,
+    and after five of them the right one is refused as well.
+    """
+    login = logins[whose]
+    chosen = login.of(which) if which is not None else None
     if whose is Whose.PEERS:
         return replace(node, peer_credentials=chosen)
-    shared = Whose.PEERS not in logins and node.peer_credentials in {logins[whose].current, logins[whose].previous}
+    shared = Whose.PEERS not in logins and node.peer_credentials in {login.current, login.previous, None}
     return replace(node, credentials=chosen, peer_credentials=chosen if shared else node.peer_credentials)

@@ -29,10 +29,14 @@ class Cluster:
         tls = Tls(settings.couchdb_ca_bundle, settings.couchdb_client_cert, settings.couchdb_client_key)
         transport = transport or RequestsTransport(tls)
         timeouts = Timeouts(connect=settings.health_timeout, read=settings.couchdb_timeout)
-        return cls(
+        made = cls(
             [Server(CouchClient(_node(node, settings), transport, timeouts)) for node in settings.nodes],
             {node.name: _logins(node, settings) for node in settings.nodes},
         )
+        for name, known in made.logins.items():
+            for whose in known:
+                made.use(name, whose, None)
+        return made
 
     def __getitem__(self, name: str) -> Server:
         return self.servers[name]
@@ -45,10 +49,13 @@ class Cluster:
         """The same servers, without those that are not named."""
         return Cluster([server for name, server in self.servers.items() if name in names], self.logins)
 
-    def use(self, name: str, whose: Whose, which: Which) -> None:
-        """From now on call this node, and have its peers call it, with this password."""
-        client = self[name].client
-        client.use(with_login(client.node, self.logins[name], whose, which))
+    def use(self, name: str, whose: Whose, which: Which | None) -> None:
+        """From now on call this node, and have its peers call it, with this password; None: with none."""
+        server = self[name]
+        node = with_login(server.node, self.logins[name], whose, which)
+        if node != server.node:
+            server.client.use(node)
+            server.forget()  # that its password was refused, above all
 
     def refuse_unfit(self, names: Sequence[str]) -> None:
         """Raise MixedNodeKinds where these (reachable) nodes are of different kinds: CouchDB's replicator and a

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -90,12 +91,25 @@ class Replicator:
                 stopped += self.cancel({"replication_id": job["id"]})
         return stopped
 
-    def stop_from(self, servers: Sequence[str]) -> int:
-        """Cancel all one-shot replications on this server that pull from a database of one of these servers (URLs)."""
+    def running(self, prefix: str, servers: Sequence[str]) -> list[str]:
+        """The ids of the replications that the scheduler still has: those whose documents' ids begin with `prefix`, and
+        one-shot ones that pull from a database of one of these servers (URLs)."""
         begins = tuple(f"{_plain(url)}/" for url in servers)
-        sources = {job["source"] for job in self._pages("_scheduler", "jobs") if job.get("doc_id") is None}
-        wanted = {_plain(source) for source in sources if source.startswith(begins)}
-        return self.stop(wanted) if wanted else 0
+        return [
+            str(job.get("doc_id") or job["id"])
+            for job in self._pages("_scheduler", "jobs")
+            if str(job.get("doc_id") or "").startswith(prefix)
+            or (job.get("doc_id") is None and str(job["source"]).startswith(begins))
+        ]
+
+    def stop_from(self, servers: Sequence[str]) -> None:
+        """Cancel all one-shot replications on this server that pull from a database of one of these servers (URLs).
+        Does not wait until they have ended."""
+        begins = tuple(f"{_plain(url)}/" for url in servers)
+        for job in self._pages("_scheduler", "jobs"):
+            if job.get("doc_id") is None and str(job["source"]).startswith(begins):
+                with suppress(TimedOut):  # it has been told
+                    self.cancel({"replication_id": job["id"]})
 
     def progress(self) -> dict[tuple[str, str], PullProgress]:
         """(source URL, target URL) -> progress of each one-shot pull running on this server."""

@@ -14,11 +14,11 @@ that no other work of ours runs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.core.errors import HalfChanged, PasswordsRefused, ReplicationError, Unsupported
+from worker.core.errors import HalfChanged, NotQuiet, PasswordsRefused, ReplicationError, Unsupported
 from worker.core.logins import Which, Whose
 from worker.core.model import Credentials
 from worker.core.names import parse_replication_document_id
@@ -32,6 +32,8 @@ from worker.ops.parallel import each, values
 
 # (node, whose, which it has; None: it is just being changed)
 Note = Callable[[str, Whose, Which | None], None]
+LETS_GO_WITHIN = 30.0  # seconds
+LOOK_EVERY = 0.1
 # Seconds before each try of a password that was just set: of a server admin it counts at once, of a user of _users when
 # CouchDB's cache has heard of it. Fewer than the five after which the user would be locked out
 PAUSES = (0.0, 0.3, 1.0, 3.0)
@@ -87,7 +89,6 @@ def look(cluster: Cluster, to: Which, known: Known, note: Note) -> dict[Task, Wh
     for (name, whose), which in told.items():
         note(name, whose, which)
         cluster.use(name, whose, which)
-        cluster[name].forget()
     values(each(cluster.logins, lambda name: _require_known(cluster, name)))
     return told
 
@@ -98,6 +99,7 @@ def part(cluster: Cluster) -> int:
     removed = values(each(names, lambda name: _remove_links(cluster[name])))
     peers = tuple(server.node.peer_url for server in cluster.servers.values())
     values(each(names, lambda name: Replicator(cluster[name]).stop_from(peers)))
+    values(each(names, lambda name: _wait_for_the_end(cluster[name], peers)))
     return sum(removed.values())
 
 
@@ -129,6 +131,19 @@ def _remove_links(server: Server) -> int:
     return len(ours)
 
 
+def _wait_for_the_end(server: Server, peers: Sequence[str]) -> None:
+    """Until the scheduler has let go of our links and of the pulls, which it does some time after it was told."""
+    until = time.monotonic() + LETS_GO_WITHIN
+    while left := Replicator(server).running(OURS, peers):
+        if time.monotonic() > until:
+            raise NotQuiet(
+                f"{len(left)} replications run on after {LETS_GO_WITHIN:g} s, {left[0]} one of them: no password is "
+                "changed while they do",
+                node=server.node.name,
+            )
+        time.sleep(LOOK_EVERY)
+
+
 def _change(cluster: Cluster, name: str, whose: Whose, to: Which, note: Note) -> None:
     server, login = cluster[name], cluster.logins[name][whose]
     note(name, whose, None)  # before: whoever goes on after our death must ask the node
@@ -137,7 +152,6 @@ def _change(cluster: Cluster, name: str, whose: Whose, to: Which, note: Note) ->
     if not any(_taken_after(server, wanted, pause) for pause in PAUSES):
         raise PasswordsRefused(f"it was given the password of {wanted.user!r} and does not take it", node=name)
     cluster.use(name, whose, to)
-    server.forget()
     note(name, whose, to)
 
 
