@@ -174,6 +174,8 @@ class Gate:
             )
 
     def _check_csrf(self, found: Caller | None) -> None:
+        if request.endpoint == "sign_in.enter":  # which shows a token, and whose page may be older than the sign-in
+            return
         session = found.session if found else None
         given = request.headers.get(CSRF_HEADER, "")
         if request.endpoint == "sign_in.leave":  # a form, which has no headers

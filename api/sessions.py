@@ -77,9 +77,13 @@ class Sessions:
         token = next((known for known in self._tokens.known if known.id == mark), None)
         return Session(secret, token) if token else None
 
-    def end(self, session: Session, response: Response, *, secure: bool) -> None:
+    def close(self, session: Session) -> None:
         """Raises StoreUnavailable: then it has not ended."""
         self._kept.close(session.secret)
+
+    def end(self, session: Session, response: Response, *, secure: bool) -> None:
+        """Close it, and have the browser forget the cookie. Raises StoreUnavailable, too."""
+        self.close(session)
         response.delete_cookie(_NAMES[secure], path="/", secure=secure, httponly=True, samesite="Lax")
 
     def csrf_token(self, session: Session) -> str:

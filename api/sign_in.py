@@ -45,6 +45,9 @@ def enter() -> Response:
         log.warning("sign-in refused", address=auth.address())
         return _page(401, "This is not one of the tokens in API_TOKENS.")
     response = _to(request.form.get("next", ""))
+    before = _session()
+    if before is not None:
+        parts.sessions.close(before)
     parts.sessions.begin(found, response, secure=request.is_secure)
     log.info("signed in", caller=found.name, address=auth.address())
     return response

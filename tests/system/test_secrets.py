@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import pytest
 import redis
+import requests
 
 from embedded.ports import any_free
 from tests.system.conftest import Fresh
@@ -32,6 +33,9 @@ REDIS_PASSWORD = f"redis-secret-{secrets.token_hex(8)}"
 FLOWER_PASSWORD = f"flower-secret-{secrets.token_hex(8)}"
 HOOK_PASSWORD = f"hook-password-{secrets.token_hex(8)}"
 HOOK_TOKEN = f"hook-token-{secrets.token_hex(8)}"
+SECRET_KEY = secrets.token_hex(24)
+LATER_TOKEN = f"later-token-{secrets.token_hex(8)}"
+USER_PASSWORD = f"user-secret-{secrets.token_hex(8)}"
 HOOK_SECRET = base64.b64encode(secrets.token_bytes(24)).decode()
 
 
@@ -52,6 +56,8 @@ def marked(mortals: list[Couch], tmp_path: Path) -> Iterator[System]:
         # where nobody listens: failures like to tell of a URL
         "WEBHOOK_URLS": f"http://hook:{HOOK_PASSWORD}@127.0.0.1:{any_free()}/services/{HOOK_TOKEN}",
         "WEBHOOK_SECRET": f"whsec_{HOOK_SECRET}",
+        "WEBHOOK_ALLOW_PRIVATE": "127.0.0.0/8",
+        "SECRET_KEY": SECRET_KEY,
         "COUCHDB_TIMEOUT": "4",
         "JOB_MAX_ATTEMPTS": "1",
     }
@@ -67,6 +73,10 @@ def marked(mortals: list[Couch], tmp_path: Path) -> Iterator[System]:
         yield made
 
 
+# what callers were told once, and is to be nowhere else
+TOLD: dict[str, str] = {}
+
+
 def markers(nodes: list[Couch]) -> dict[str, str]:
     found = {
         "the API token": TOKEN,
@@ -77,6 +87,9 @@ def markers(nodes: list[Couch]) -> dict[str, str]:
         "a webhook's password": HOOK_PASSWORD,
         "a webhook's token": HOOK_TOKEN,
         "the webhook secret": HOOK_SECRET,
+        "the secret key": SECRET_KEY,
+        "a registered webhook's token": LATER_TOKEN,
+        **TOLD,
     }
     pair = f"{nodes[0].user}:{nodes[0].password}".encode()
     # without the last characters, which depend on what follows
@@ -90,6 +103,7 @@ def test_no_secret_is_left_anywhere(marked: System, mortals: list[Couch], fresh:
     places |= {f"answer: {text.splitlines()[0]}": text for text in marked.api.answers}
     places |= in_redis(marked)
     places["command lines"] = command_lines()
+    places |= readable_by_others(mortals[0])
     places |= {f"file {path.name}": text_of(path) for path in marked.folder.iterdir() if path.is_file()}
 
     found = [f"{what} in {where}" for where, text in places.items() for what in leaks(text, markers(mortals))]
@@ -108,8 +122,13 @@ def live_through_much(system: System, nodes: list[Couch], fresh: Fresh) -> str:
     assert api.setup(database=database, wait=True).json()["state"] == "succeeded"
     told = f"{nodes[0].url.replace('//', f'//{nodes[0].user}:{nodes[0].password}@')} is down"
     system.parts.events.record("node.state", at=time.time(), detail=told, severity="error", node=nodes[0].name)
-    for path in ("/api/health", "/api/nodes", "/api/jobs", "/api/events", "/openapi.json"):
+    register_and_sign_in(api)
+    assert api.call("POST", "/api/security/report", json={"wait": True}).json()["state"] == "succeeded"
+    seen = ("/api/health", "/api/nodes", "/api/jobs", "/api/events", "/openapi.json", "/sign-in", "/api/audit")
+    for path in (*seen, "/api/webhooks", "/api/security/report", "/metrics"):
         assert api.get(path).status_code == 200
+    for path in ("/no/such/address", "/static/none", "/api/jobs/none"):
+        assert api.get(path).status_code == 404
     for what in ("status", "health", "info"):
         assert api.get(f"/api/replication/{what}").status_code == 200
     with Api(api.url, WRONG_TOKEN) as stranger:
@@ -135,6 +154,47 @@ def live_through_much(system: System, nodes: list[Couch], fresh: Fresh) -> str:
     # others may have been told meanwhile: how long a machine takes over all this decides it
     wait_until(lambda: "node.state" in _sent_in_vain(api), "the event was sent twice in vain")
     return database
+
+
+def register_and_sign_in(api: Api) -> None:
+    """Answers that hold a secret, because they are the one place where it is told, are not searched."""
+    url = f"http://127.0.0.1:{any_free()}/hooks/{LATER_TOKEN}"
+    registered = api.call("POST", "/api/webhooks", json={"url": url})
+    assert registered.status_code == 201, registered.text
+    TOLD["a registered webhook's secret"] = registered.json()["secret"].removeprefix("whsec_")
+    api.answers.pop()
+    with requests.Session() as browser:
+        browser.trust_env = False
+        form = {"token": TOKEN}
+        assert browser.post(f"{api.url}/sign-in", data=form, timeout=10, allow_redirects=False).status_code == 303
+        TOLD["a session's cookie"] = str(next(iter(browser.cookies)).value)
+        TOLD["a session's second value"] = browser.get(f"{api.url}/api/session", timeout=10).json()["csrf_token"]
+        assert browser.post(f"{api.url}/sign-in", data={"token": WRONG_TOKEN}, timeout=10).status_code == 401
+
+
+def readable_by_others(node: Couch) -> dict[str, str]:
+    """What a node shows, of our links above all, to who has no password, and to a user who is no admin."""
+    callers: dict[str, tuple[str, str] | None] = {"nobody": None}
+    if node.schedules:
+        user = {"_id": "org.couchdb.user:reader", "name": "reader", "type": "user", "roles": []}
+        node.put("_users", {**user, "password": USER_PASSWORD})
+        callers["a user"] = ("reader", USER_PASSWORD)
+    shown = {}
+    for who, login in callers.items():
+        for path in (
+            "_replicator/_all_docs?include_docs=true",
+            "_replicator/_changes?include_docs=true",
+            "_scheduler/docs",
+            "_scheduler/jobs",
+            "_active_tasks",
+            "_node/_local/_config",
+            "notebook-replication/_all_docs?include_docs=true",
+            "notebook-replication/_local_docs?include_docs=true",
+        ):
+            answer = requests.get(f"{node.url}/{path}", auth=login, timeout=10)
+            assert answer.status_code in {401, 403, 404}, f"{who} may read {path}"
+            shown[f"{path}, to {who}"] = answer.text
+    return shown
 
 
 def _sent_in_vain(api: Api) -> set[str]:

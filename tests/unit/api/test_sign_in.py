@@ -75,6 +75,18 @@ def test_what_changes_something_needs_the_second_value(locked: World) -> None:
     assert locked.client.post(SETUP, json={"database": "a"}, headers=BEARER).status_code == 202
 
 
+def test_one_may_sign_in_again_as_somebody_else(locked: World) -> None:
+    enter(locked.client)
+    assert enter(locked.client, "not-one-of-the-tokens").status_code == 401
+    assert session(locked.client)["caller"] == "owner"
+    before = locked.client.get_cookie("nbr")
+    assert before is not None
+    assert enter(locked.client, VIEWER).status_code == 303
+    assert session(locked.client)["caller"] == "guest"
+    locked.client.set_cookie("nbr", before.value)
+    assert not session(locked.client)["signed_in"], "the one before has ended"
+
+
 def test_the_second_value_is_of_one_sign_in_alone(locked: World) -> None:
     mine, other = locked.app.test_client(), locked.app.test_client()
     enter(mine)
