@@ -41,12 +41,13 @@ run: setup ## run the system with the nodes of .env (python app.py)
 test: dev standin haproxy ## run all tests; ARGS="-m 'not system'" for the quick ones
 	@$(CACHED) $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
-check: dev ## lint, format, types, layers
+check: dev ## lint, format, types, layers, advisories against packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy app.py
 	$(BIN)/lint-imports
+	@$(BIN)/python -m config.packages
 
 haproxy-check: dev ## compare haproxy/*.cfg with the list of nodes; ARGS=--compose for that of docker-compose.yml
 	@$(BIN)/python -m config.haproxy --program "$$($(BIN)/python -m embedded.haproxy)" $(ARGS)
