@@ -1,8 +1,8 @@
 """`python -m config.packages`: has a package that we pin a published advisory? `make check` asks.
 
 pip-audit asks the package index. Where that does not answer, or does not know advisories (a mirror), pip-audit ends
-well all the same and calls the packages skipped: that would be a check which cannot fail. So what it skipped is compared
-with requirements-advisories.txt, and that is said.
+well all the same and calls the packages skipped: that would be a check which cannot fail. So what it skipped is
+compared with requirements-advisories.txt, and that is said.
 """
 
 from __future__ import annotations
