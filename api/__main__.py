@@ -13,6 +13,7 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
+from api.patience import Worker
 from api.wsgi import make
 from config import logs
 from config.settings import Settings, SettingsError, load
@@ -49,7 +50,7 @@ def options(settings: Settings) -> dict[str, Any]:
     return {
         "bind": f"{host}:{settings.api_port}",
         "workers": 1,
-        "worker_class": "gthread",
+        "worker_class": Worker,
         "threads": settings.api_threads,
         "keepalive": KEEP_ALIVE,
         "graceful_timeout": GRACE,

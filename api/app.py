@@ -105,9 +105,9 @@ def create_app(
     app.url_map.converters["backup"] = backups.BackupId
     if settings.api_proxies:
         # the last that many entries are our proxies' word, and what stands before them anybody's
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.api_proxies, x_proto=settings.api_proxies, x_host=0)  # type: ignore[method-assign]
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.api_proxies, x_proto=1, x_host=0)  # type: ignore[method-assign]
     errors.install(app)
-    tokens = Tokens(settings)
+    tokens = Tokens(settings, functools.partial(_tokens_refused, recorded, clock))
     sessions = Sessions(settings, tokens, sign_ins)
     gate = Gate(settings, tokens, sessions, openapi.roles(app), functools.partial(_locked, recorded, clock))
     gate.install(app)
@@ -148,6 +148,14 @@ def _secured(response: Response) -> Response:
     if request.is_secure:
         headers.setdefault("Strict-Transport-Security", f"max-age={_ONE_YEAR}")
     return response
+
+
+def _tokens_refused(recorded: Events, clock: Callable[[], float], why: str) -> None:
+    detail = f"API_TOKENS was changed and cannot be used, so what it said before counts on: {why}"
+    try:
+        recorded.record("access.tokens-refused", at=clock(), detail=detail, severity="error")
+    except StoreUnavailable:
+        log.warning("event not kept: Redis is away")
 
 
 def _locked(recorded: Events, clock: Callable[[], float], address: str) -> None:

@@ -14,6 +14,7 @@ MOST_A_PAGE = 200
 class AuditQuery(In):
     model_config = ConfigDict(strict=False)  # a query has only strings
 
+    refused: bool = Field(False, description="Those that were refused, in place of those that were carried out.")
     caller: str | None = Field(None, min_length=1, description="Only requests of this caller.")
     before: str | None = Field(None, pattern=EVENT_ID, description="`next` of the page before.")
     limit: Annotated[int, page_size(MOST_A_PAGE)] = Field(
@@ -32,6 +33,7 @@ class ChangeBody(Out):
     method: str
     path: str
     status: int = Field(description="What was answered.")
+    about: str | None = Field(description="What it was about, in a few words.", examples=["sync pdfs"])
     job: str | None = Field(description="The job that it made, or joined.")
     problem: str | None = Field(description="Why it was refused, as the end of the problem's type.")
 

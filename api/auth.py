@@ -9,6 +9,7 @@ and scripts of other sites) are the fence.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 from flask import Flask, g, request
 
 from api.errors import Problem
-from api.limits import Limits
+from api.limits import Limits, site
 from api.sessions import CSRF_HEADER, Session, Sessions
 from api.tokens import Tokens
 from config.settings import Settings
@@ -41,6 +42,7 @@ OPEN_ENDPOINTS = frozenset(
         "static",
     }
 )
+ANONYMOUS = "anonymous"  # no token may have this name (config.tokens)
 CHALLENGE = 'Bearer realm="notebook-replication"'
 _NETLOC = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:@/\[\]]+))(?::[0-9]*)?")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -65,6 +67,12 @@ def caller() -> Caller | None:
 def address() -> str:
     """Where the current request came from."""
     return request.remote_addr or "unknown"
+
+
+def key() -> str:
+    """What counts as one caller of the current request: a token, or an address without one."""
+    found = caller()
+    return f"token {found.name}" if found and found.name != ANONYMOUS else f"address {site(address())}"
 
 
 class Gate:
@@ -93,7 +101,11 @@ class Gate:
         """Of every request: host, caller, how often, role, origin. Raises Problem."""
         hosts = self._settings.allowed_hosts
         _check_host(request.environ.get("HTTP_HOST", ""), hosts)
-        found = g.caller = self._caller()
+        try:
+            found = g.caller = self._caller()
+        except Problem:
+            self._check_rate(None)
+            raise
         self._check_rate(found)
         is_open = request.endpoint in OPEN_ENDPOINTS
         if found is None and not is_open:
@@ -112,8 +124,9 @@ class Gate:
         """Which token this is; None where it is none, which counts against the address. Raises Problem where that is
         locked out."""
         self._check_lock()
-        found = self._tokens.find(digest_of(given.strip()))
-        if found is None and self._limits.failed(address()):
+        digest = digest_of(given.strip())
+        found = self._tokens.find(digest)
+        if found is None and self._limits.failed(address(), digest):
             self._locked(address())
         return found
 
@@ -147,12 +160,12 @@ class Gate:
     def _anonymous(self) -> Caller | None:
         role = self._settings.anonymous_role
         if role is not None:
-            return Caller("anonymous", role)
-        # what a proxy brings does not come from this machine, although the connection does
+            return Caller(ANONYMOUS, role)
+        # what a proxy brings does not come from this machine, although the connection does, where the proxy says so
         forwarded = any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "X-Forwarded-Host"))
-        if self._tokens.known or forwarded:
+        if self._tokens.known or forwarded or not _is_here(address()):
             return None
-        return Caller("anonymous", Role.ADMIN)
+        return Caller(ANONYMOUS, Role.ADMIN)
 
     def _check_lock(self) -> None:
         seconds = self._limits.seconds_locked(address())
@@ -164,7 +177,8 @@ class Gate:
             )
 
     def _check_rate(self, found: Caller | None) -> None:
-        seconds = self._limits.seconds_until_allowed(found.name if found else address())
+        named = found is not None and found.name != ANONYMOUS
+        seconds = self._limits.seconds_until_allowed(found.name if found and named else None, address())
         if seconds is not None:
             most = self._settings.api_rate_per_minute
             raise Problem(
@@ -193,6 +207,20 @@ def host_name(netloc: str) -> str:
 def _check_host(netloc: str, hosts: frozenset[str]) -> None:
     if host_name(netloc) not in hosts:
         raise Problem("misdirected", f"{netloc!r} is not a host of this server: API_ALLOWED_HOSTS can add it")
+
+
+def _is_here(address: str) -> bool:
+    """Whether a connection comes from this machine."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def check_role(found: Caller | None, needed: Role) -> None:
+    """Raises Problem where this caller's role does not reach so far."""
+    if found is not None:
+        _check_role(found, needed)
 
 
 def _check_role(found: Caller, needed: Role) -> None:

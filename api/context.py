@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,19 +30,28 @@ class Slots:
     """How many requests may hold a thread for long (waits and event streams together).
 
     The server has a fixed number of threads: were all of them waiting, nobody could be told anything, not
-    even that the job is done.
+    even that the job is done. No caller has more than half of them.
     """
 
     def __init__(self, threads: int) -> None:
         self.most = max(1, threads * 3 // 4)
-        self._free = threading.BoundedSemaphore(self.most)
+        self.each = min(self.most, max(2, self.most // 2))
+        self._taken: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
-    def take(self) -> bool:
-        """Never blocks: False where all are taken."""
-        return self._free.acquire(blocking=False)
+    def take(self, caller: str) -> bool:
+        """Never blocks: False where all are taken, or too many by this caller."""
+        with self._lock:
+            if self._taken.total() >= self.most or self._taken[caller] >= self.each:
+                return False
+            self._taken[caller] += 1
+            return True
 
-    def give_back(self) -> None:
-        self._free.release()
+    def give_back(self, caller: str) -> None:
+        with self._lock:
+            self._taken[caller] -= 1
+            if not self._taken[caller]:
+                del self._taken[caller]
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
-from api import reading
+from api import auth, reading
 from api.answers import SOON, answer
 from api.context import context
 from api.errors import Problem, unknown_job
 from api.openapi import Answer, Operation, operation
 from api.schemas import JobBody, JobsBody, JobsQuery, NoQuery
-from tasks.jobs import Job
+from config.tokens import Role
+from tasks.jobs import Job, Kind
 from tasks.redis import StoreUnavailable
 from tasks.store import Filter
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/jobs")
 
+# the kinds that only an admin may ask for
+ADMINS = frozenset({Kind.RESTORE, Kind.HOLD, Kind.ROTATE})
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _ID = {"job_id": "The job's id."}
 
@@ -57,9 +61,12 @@ def one(job_id: str) -> Response:
 )
 def cancel(job_id: str) -> Response:
     reading.query(NoQuery)
-    job = context().jobs.cancel(job_id) if _UUID.fullmatch(job_id) else None
+    # who may not begin it may not leave it half-done either
+    auth.check_role(auth.caller(), Role.ADMIN if _job(job_id).kind in ADMINS else Role.OPERATE)
+    job = context().jobs.cancel(job_id)
     if job is None:
         raise unknown_job(job_id)
+    g.about = f"cancel {job.kind.value} {job.database or ''}".rstrip()  # for the audit log
     if job.ended:
         return answer(JobBody.of(job))
     return answer(JobBody.of(job), 202, {"Location": f"/api/jobs/{job.id}", **SOON})
@@ -87,17 +94,18 @@ def events(job_id: str) -> Response:
     headers = {"X-Accel-Buffering": "no"}
     if request.method == "HEAD":  # werkzeug never closes the body of such an answer: no thread to hold
         return Response("", headers=headers, content_type="text/event-stream")
-    slots = context().slots
-    if not slots.take():
+    slots, who = context().slots, auth.key()
+    if not slots.take(who):
         raise Problem(
             "too-many-streams",
-            f"{slots.most} callers wait or follow jobs already; GET /api/jobs/{job_id} works",
+            f"{slots.most} requests wait or follow jobs at once, {slots.each} of one caller; "
+            f"GET /api/jobs/{job_id} works",
             {"Retry-After": "5"},
         )
     stream = _stream(context().jobs.watch(job_id, context().keep_alive_seconds))
     response = Response(stream, headers=headers, content_type="text/event-stream")
     # not in the generator's own `finally`: one that was never started has none
-    response.call_on_close(slots.give_back)
+    response.call_on_close(functools.partial(slots.give_back, who))
     return response
 
 

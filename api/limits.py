@@ -27,37 +27,44 @@ class Limits:
         self._requests = RateLimitItemPerMinute(per_minute) if per_minute else None
         self._wrong = RateLimitItemPerMinute(failures, LOCKED_MINUTES) if failures else None
         self._lock = RateLimitItemPerMinute(1, LOCKED_MINUTES, namespace="LOCK")
+        self._same = RateLimitItemPerMinute(1, LOCKED_MINUTES, namespace="SAME")
 
-    def seconds_until_allowed(self, caller: str) -> int | None:
-        """Count a request of this caller: None where it may be served, else how long it has to wait."""
-        if self._requests is None or self._often.hit(self._requests, caller):
+    def seconds_until_allowed(self, caller: str | None, address: str) -> int | None:
+        """Count a request of this token, or without one (None) of this address: None where it may be served, else how
+        long it has to wait."""
+        key = ("token", caller) if caller is not None else ("address", site(address))
+        if self._requests is None or self._often.hit(self._requests, *key):
             return None
-        return _left(self._often.get_window_stats(self._requests, caller).reset_time)
+        return _left(self._often.get_window_stats(self._requests, *key).reset_time)
 
     def seconds_locked(self, address: str) -> int | None:
         """For how long no token of this address is looked at; None where they are."""
-        site = _site(address)
-        if self._wrong is None or self._few.test(self._lock, site):
+        if self._wrong is None or self._few.test(self._lock, site(address)):
             return None
-        return _left(self._few.get_window_stats(self._lock, site).reset_time)
+        return _left(self._few.get_window_stats(self._lock, site(address)).reset_time)
 
-    def failed(self, address: str) -> bool:
-        """Count a wrong token. True where it is the one that locks its address out."""
-        site = _site(address)
-        if self._wrong is None:
+    def failed(self, address: str, digest: str) -> bool:
+        """Count a wrong token with this digest. True where it is the one that locks its address out.
+
+        The same one again counts once: that is a program which was not told of its new token, and not somebody who
+        guesses.
+        """
+        where = site(address)
+        if self._wrong is None or not self._few.hit(self._same, where, digest):
             return False
-        self._few.hit(self._wrong, site)
-        if self._few.test(self._wrong, site):
+        self._few.hit(self._wrong, where)
+        if self._few.test(self._wrong, where):
             return False
-        self._few.clear(self._wrong, site)
-        return self._few.hit(self._lock, site)
+        self._few.clear(self._wrong, where)
+        return self._few.hit(self._lock, where)
 
 
 def _left(until: float) -> int:
     return max(1, math.ceil(until - time.time()))
 
 
-def _site(address: str) -> str:
+def site(address: str) -> str:
+    """What counts as one caller: an address, or the network in which somebody may choose any."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, g
 
 from api import auth, observed, reading
 from api.answers import answer
@@ -125,6 +125,7 @@ def maintenance(name: str) -> Response:
     parts = context()
     now = parts.clock()
     parts.seen.take_out(name, asked.on, now, asked.reason)
+    g.about = f"{name} {'out' if asked.on else 'in'}"  # for the audit log
     what = "was taken out" if asked.on else "was let in again"
     detail = f"{name} {what} by {caller.name if (caller := auth.caller()) else 'somebody'}"
     parts.events.record(

@@ -45,20 +45,19 @@ class Sessions:
             list(reversed(self._keys)), salt=_SALT, signer_kwargs={"digest_method": hashlib.sha256}
         )
 
-    def begin(self, token: Token, response: Response, *, secure: bool) -> Session:
+    def begin(self, token: Token, response: Response, *, secure: bool) -> None:
         """Sign in: the response sets the cookie. Raises StoreUnavailable."""
-        session = Session(secrets.token_urlsafe(32), token)
-        self._kept.open(session.secret, token.id, self._seconds)
+        secret = secrets.token_urlsafe(32)
+        self._kept.open(secret, token.id, self._seconds)
         response.set_cookie(
             _NAMES[secure],
-            str(self._signer.dumps(session.secret)),
+            str(self._signer.dumps(secret)),
             max_age=self._seconds,
             path="/",
             secure=secure,
             httponly=True,
             samesite="Lax",
         )
-        return session
 
     def of(self, request: Request) -> Session | None:
         """Of this request; None without a cookie of ours, and where it has ended. Raises StoreUnavailable.

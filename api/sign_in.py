@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from flask import Blueprint, Response, redirect, render_template, request
+from flask import Blueprint, Response, g, redirect, render_template, request
 
 from api import auth, reading
 from api.answers import answer
@@ -49,7 +49,7 @@ def enter() -> Response:
     if before is not None:
         parts.sessions.close(before)
     parts.sessions.begin(found, response, secure=request.is_secure)
-    log.info("signed in", caller=found.name, address=auth.address())
+    g.caller, g.about = auth.Caller(found.name, found.role), "signed in"  # for the audit log: who it is from now on
     return response
 
 

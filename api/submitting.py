@@ -32,7 +32,7 @@ def submit(asked: Request, wait: bool, *, only_known: bool = False) -> Response:
     scoped = _scoped(key) if key is not None else None
     submitted = context().jobs.submit(asked, idempotency_key=scoped, only_known=only_known)
     job = submitted.job
-    g.job = job.id  # for the audit log
+    g.job, g.about = job.id, f"{asked.kind.value} {asked.about}"  # for the audit log
     if seconds and not job.ended:
         waited = _wait(job, seconds)
         if waited is None:  # no thread to spare: the preference was not applied
@@ -46,15 +46,15 @@ def submit(asked: Request, wait: bool, *, only_known: bool = False) -> Response:
 
 def _wait(job: Job, seconds: int) -> Job | None:
     """The job after at most `seconds`; None where too many are waiting already."""
-    slots = context().slots
-    if not slots.take():
+    slots, who = context().slots, auth.key()
+    if not slots.take(who):
         return None
     try:
         return context().jobs.wait(job.id, seconds) or job
     except StoreUnavailable:
         return job  # it was taken: 202 is the truth, and 503 would say that nothing was done
     finally:
-        slots.give_back()
+        slots.give_back(who)
 
 
 def _scoped(key: str) -> str:

@@ -21,15 +21,25 @@ LOOK_EVERY = 1.0  # seconds
 
 
 class Tokens:
-    """Safe to share between threads. `clock`: monotonic seconds."""
+    """Safe to share between threads. `broken(why)` is told of a change that cannot be used. `clock`: monotonic
+    seconds."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        broken: Callable[[str], None] = lambda why: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._source = settings.source("api_tokens")
         self._known = settings.tokens
+        self._broken = broken
         self._clock = clock
-        self._state = self._source.state() if self._source else None
+        self._state: object = None
         self._looked_at = clock()
         self._lock = threading.Lock()
+        if self._source is not None:
+            # what the settings hold was read when the server was started, and this process may be a later one of its
+            self._look(self._source)
 
     @property
     def known(self) -> tuple[Token, ...]:
@@ -52,13 +62,15 @@ class Tokens:
         state = source.state()
         if state == self._state:
             return
-        self._state = state
+        first, self._state = self._state is None, state
         try:
             tokens = parse_tokens(source.read())
             if not tokens:
                 raise ValueError("has no token in it")
         except (SettingsError, ValueError) as error:
             log.error("API_TOKENS was changed and cannot be used: what it said before counts on", error=str(error))
+            self._broken(str(error))
             return
-        log.info("API_TOKENS was read again", tokens=[token.name for token in tokens])
+        if not first:
+            log.info("API_TOKENS was read again", tokens=[token.name for token in tokens])
         self._known = tokens

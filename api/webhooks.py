@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, g
 
 from api import reading
 from api.answers import answer
@@ -47,6 +47,7 @@ def register() -> Response:
         raise Problem("no-secret-key", detail) from None
     except TooManyReceivers:
         raise Problem("too-many-webhooks", f"there are {MOST} already: delete one first") from None
+    g.about = f"{made.id} {made.host}"  # for the audit log
     _copy_soon()
     body = WebhookMade(**dict(_told(made)), secret=secret)
     return answer(body, 201, {"Location": f"/api/webhooks/{made.id}"})

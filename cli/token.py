@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -43,15 +44,14 @@ def new(name: str, role: str, path: Path | None) -> None:
 
 
 def _add(path: Path, line: str) -> None:
-    """Add a line in one step: whoever reads the file sees all of the old one or all of the new. Raises ValueError where
-    the whole would not be a list of tokens any more."""
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    text = "\n".join([*before.rstrip("\n").split("\n"), line]).lstrip("\n") + "\n"
-    try:
-        parse_tokens(text)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-    beside = path.with_name(f"{path.name}.new")
-    beside.write_text(text, encoding="utf-8")
-    beside.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o600)
-    os.replace(beside, path)
+    """Add a line to the file that is there, with its owner and mode: whoever reads it goes on reading the same one.
+    Raises ValueError where the whole would not be a list of tokens any more."""
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # two at once would both think that the name is free
+        before = file.read()
+        added = f"{'' if not before or before.endswith(chr(10)) else chr(10)}{line}\n"
+        try:
+            parse_tokens(before + added)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        os.write(file.fileno(), added.encode())  # at once: a reader sees all of the line or nothing of it

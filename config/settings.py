@@ -54,7 +54,6 @@ class Settings(BaseModel):
     _sources: dict[str, Source] = PrivateAttr(default_factory=dict)
 
     # --- the nodes
-    # repr=False here and on REPLICATION_NODES: both may have been written with credentials in them
     couchdb_url: str = Field(
         "",
         repr=False,  # may be written with credentials in it
@@ -210,9 +209,10 @@ class Settings(BaseModel):
         0,
         ge=0,
         le=10,
-        description="How many proxies stand before the API, each of which appends to X-Forwarded-For and sets "
-        "X-Forwarded-Proto. Callers are told apart by what the outermost one says, and cookies are for HTTPS alone "
-        "where it says https. Too many, and callers choose their own address.",
+        description="How many proxies stand before the API, each of which appends to X-Forwarded-For. Callers are told "
+        "apart by what the outermost one says. The one before the API tells in X-Forwarded-Proto how callers came: "
+        "where it says https, cookies are for HTTPS alone. Too many, and callers choose their own address; too few, "
+        "and all of them have one, and are locked out together. Needs API_TOKENS or API_ALLOW_ANONYMOUS.",
     )
     api_rate_per_minute: int = Field(
         6_000, ge=0, description="Requests a minute of one caller (a token, or an address without one). 0: no limit."
@@ -220,8 +220,8 @@ class Settings(BaseModel):
     api_lockout_failures: int = Field(
         10,
         ge=0,
-        description="Wrong tokens from one address within five minutes, after which it is answered 429 for as long, "
-        "whatever token it shows. 0: never.",
+        description="Different wrong tokens from one address within five minutes, after which it is answered 429 for "
+        "as long, whatever token it shows. 0: never.",
     )
     api_session_hours: float = Field(
         12, gt=0, le=720, description="Hours after which a sign-in with a browser ends by itself."
@@ -320,8 +320,9 @@ class Settings(BaseModel):
     webhook_allow_private: str = Field(
         "",
         description="Where receivers that were registered through the API may be, besides public addresses: networks "
-        "(`10.0.0.0/8`), addresses and host names (`hooks.internal`, `*.internal`), comma-separated. Receivers of "
-        "WEBHOOK_URLS may be anywhere.",
+        "(`10.0.0.0/8`), addresses and host names (`hooks.corp`, `*.hooks.corp`), comma-separated. A name may stand "
+        "for addresses of private networks; for this machine or a cloud's metadata service only where a network says "
+        "so. Receivers of WEBHOOK_URLS may be anywhere.",
     )
 
     # --- the proxy
@@ -545,6 +546,11 @@ class Settings(BaseModel):
             raise ValueError(
                 f"API_HOST={self.api_host} would let the network in without asking for a token: set API_TOKENS "
                 "(./nbr token new makes one), listen on 127.0.0.1, or say in API_ALLOW_ANONYMOUS what everybody may do"
+            )
+        if self.api_proxies and not self.tokens and not self.api_allow_anonymous:
+            raise ValueError(
+                f"API_PROXIES={self.api_proxies} says that callers come from elsewhere, and they would not be asked "
+                "for a token: set API_TOKENS, or say in API_ALLOW_ANONYMOUS what everybody may do"
             )
         ports = {"API_PORT": self.api_port, "FLOWER_PORT": self.flower_port, "AGENT_PORT": self.agent_port}
         for (one, port), (other, same) in itertools.combinations(ports.items(), 2):

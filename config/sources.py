@@ -25,18 +25,28 @@ class Source:
 
     def read(self) -> str:
         """What is there now. Raises SettingsError where that cannot be read, or is empty."""
-        return (dotenv_values(self.path).get(self.variable) or "") if self.line else read_secret(self)
+        return _line(self) if self.line else _whole(self)
 
-    def state(self) -> tuple[int, int, int] | None:
-        """Another one after each change of the file; None while there is none."""
+    def state(self) -> tuple[int, ...] | None:
+        """Another one after each change of the file, or of who may read it; None while there is none."""
         try:
             found = self.path.stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
-def read_secret(source: Source) -> str:
+def _line(source: Source) -> str:
+    try:
+        value = dotenv_values(source.path).get(source.variable) if source.path.is_file() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{source.variable}: cannot read {source.path} ({type(error).__name__})") from None
+    if not value:
+        raise SettingsError(f"{source.variable}: {source.path} has no such line any more, or an empty one")
+    return value
+
+
+def _whole(source: Source) -> str:
     try:
         secret = source.path.read_text(encoding="utf-8").strip()
     except OSError as error:

@@ -18,8 +18,11 @@ PREFIX = "nbr_"  # so that a scanner for leaked secrets, and whoever finds one, 
 _BYTES = 32
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})", re.IGNORECASE)
 # a name counts only before a role: a token may well have a "=" in it
-_ENTRY = re.compile(r"(?:(?:(?P<name>[a-z0-9][a-z0-9._-]{0,62})=)?(?P<role>view|operate|admin):)?(?P<token>.+)")
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_NAMED = "[a-z0-9][a-z0-9._-]{0,62}"
+_ENTRY = re.compile(rf"(?:(?:(?P<name>{_NAMED})=)?(?P<role>view|operate|admin):)?(?P<token>.+)")
+_NAME = re.compile(_NAMED)
+# what callers without a token, and tokens without a name, are called
+_TAKEN = re.compile("anonymous|token-.*")
 
 
 class Role(IntEnum):
@@ -90,8 +93,11 @@ def digest_of(token: str) -> str:
 
 def written(name: str, role: Role, token: str) -> str:
     """The entry for a token. Raises ValueError for a name that cannot be one."""
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no name: lowercase letters, digits, dots, hyphens and _, at most 63")
+    if not _NAME.fullmatch(name) or _TAKEN.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no name: lowercase letters, digits, dots, hyphens and _, at most 63; not anonymous, nor what "
+            "begins with token-"
+        )
     return f"{name}={role.word}:sha256:{digest_of(token)}"
 
 
@@ -100,13 +106,17 @@ def _token(entry: str, number: int) -> Token:
     kept = _DIGEST.fullmatch(match["token"]) if match else None
     if match is None or not (kept or _is_plain(match["token"])):
         raise ValueError(
-            f"entry {number}: each token needs at least {MIN_LENGTH} characters, or is sha256:<64 hex digits>; before "
-            "it may stand a role (view, operate or admin) and a name, like ci=operate:sha256:..."
+            f"entry {number}: each token needs at least {MIN_LENGTH} characters and no colon, or is sha256:<64 hex "
+            "digits>; before it may stand a role (view, operate or admin) and a name, like ci=operate:sha256:..."
         )
+    if match["name"] and _TAKEN.fullmatch(match["name"]):
+        raise ValueError(f"entry {number}: {match['name']!r} is no name for a token: give it another")
     digest = kept[1].lower() if kept else digest_of(match["token"])
     role = role_of(match["role"]) if match["role"] else Role.ADMIN
     return Token(match["name"] or f"token-{digest[:8]}", role, digest)
 
 
 def _is_plain(token: str) -> bool:
-    return len(token) >= MIN_LENGTH and not token.lower().startswith("sha256:")
+    """With a colon in it, it is more likely a slip: `Ci=view:sha256:...` taken whole would be an admin's token, and
+    stand in the settings for everybody to read."""
+    return len(token) >= MIN_LENGTH and ":" not in token

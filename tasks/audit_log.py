@@ -1,4 +1,5 @@
-"""Who changed what, kept in Redis: the last ten thousand requests that may have changed something, each logged as well.
+"""Who changed what, kept in Redis: the last ten thousand requests that may have changed something, each logged as well,
+and the last thousand that were refused, apart, so that nobody pushes what was done out with what was not.
 
 Apart from the events, because it is for other eyes: it names callers and addresses. The log line is the lasting record
 (docs/security.md); what is kept here is for looking it up.
@@ -17,7 +18,9 @@ from tasks.redis import StoreUnavailable, translated
 
 log = get(__name__)
 KEY = "nbr:audit"
+REFUSED_KEY = "nbr:audit:refused"
 KEPT = 10_000
+REFUSED_KEPT = 1_000
 _AT_ONCE = 200
 _BEFORE_ALL = "0-0"
 LONGEST_PATH = 500  # characters
@@ -26,8 +29,8 @@ LONGEST_PATH = 500  # characters
 @dataclass(frozen=True)
 class Change:
     """One request. `at`: seconds since the epoch. `caller`: the name of a token, or None where nobody was known.
-    `status`: of the answer. `job`: the id of the job it made or joined. `problem`: the kind of problem it was answered
-    with."""
+    `status`: of the answer. `about`: what it changed, in a few words. `job`: the id of the job it made or joined.
+    `problem`: the kind of problem it was answered with."""
 
     at: float
     caller: str | None
@@ -36,6 +39,7 @@ class Change:
     method: str
     path: str
     status: int
+    about: str | None = None
     job: str | None = None
     problem: str | None = None
 
@@ -57,19 +61,23 @@ class AuditLog:
         log.info(
             "audit", **{name: value for name, value in asdict(change).items() if name != "at" and value is not None}
         )
+        key, most = (KEY, KEPT) if change.problem is None else (REFUSED_KEY, REFUSED_KEPT)
         try:
             with translated():
-                self._redis.xadd(KEY, {"change": json.dumps(asdict(change))}, maxlen=KEPT, approximate=True)
+                self._redis.xadd(key, {"change": json.dumps(asdict(change))}, maxlen=most, approximate=True)
         except StoreUnavailable as error:
             log.warning("audit record is in the log alone: Redis is away", error=str(error))
 
-    def page(self, *, caller: str | None = None, before: str | None = None, limit: int = 50) -> AuditPage:
+    def page(
+        self, *, refused: bool = False, caller: str | None = None, before: str | None = None, limit: int = 50
+    ) -> AuditPage:
         """Raises StoreUnavailable."""
+        key = REFUSED_KEY if refused else KEY
         found: list[tuple[str, Change]] = []
         upper = f"({before}" if before else "+"
         while before != _BEFORE_ALL:  # nothing is before it, and Redis refuses to be asked
             with translated():
-                rows = self._redis.xrevrange(KEY, max=upper, min="-", count=_AT_ONCE)
+                rows = self._redis.xrevrange(key, max=upper, min="-", count=_AT_ONCE)
             for made, fields in rows:
                 change = Change(**json.loads(fields["change"]))
                 if caller in {None, change.caller}:

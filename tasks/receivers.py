@@ -25,6 +25,7 @@ from tasks.sealing import seal, unseal
 from worker.core.registrations import (
     GONE_KEPT,
     MOST,
+    MOST_GONE,
     PREFIX,
     Registration,
     Registrations,
@@ -140,9 +141,10 @@ class Receivers:
             self._put(registration, _NO_BOUND)
 
     def forget_gone(self, now: float) -> None:
-        """Deletions that no copy can be older than."""
+        """Deletions that no copy can be older than, and the oldest of too many."""
         with translated():
-            old = [identity for identity, at in self._redis.hgetall(GONE).items() if float(at) <= now - GONE_KEPT]
+            gone = sorted(self._redis.hgetall(GONE).items(), key=lambda item: float(item[1]), reverse=True)
+            old = [name for place, (name, at) in enumerate(gone) if place >= MOST_GONE or float(at) <= now - GONE_KEPT]
             if old:
                 self._redis.hdel(GONE, *old)
 
@@ -160,9 +162,8 @@ class Receivers:
         if not digests:
             return
         with translated():
-            fresh = not self._redis.exists(COPIES)
             self._redis.hset(COPIES, mapping=dict(digests))
-            if fresh:
+            if self._redis.ttl(COPIES) < 0:  # and not only when it was made: whoever made it may have died before this
                 self._redis.expire(COPIES, COPIES_TTL)
 
     def _put(self, registration: Registration, most: int) -> str:

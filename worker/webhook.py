@@ -66,7 +66,7 @@ def _checked(url: str, host: str, allowed: Allowed, resolve: pinned.Resolve) -> 
     if why is not None:
         raise WebhookForbidden(f"{host}: its host {why}")
     found = pinned.look_up(name, parts.port or _PORTS[parts.scheme], host, resolve)
-    if not allowed.name(name) and not all(may_be_called(address, allowed) for address in found):
+    if not all(may_be_called(address, allowed, named=allowed.name(name)) for address in found):
         refused = WebhookForbidden(f"{host}: its name stands for an address that is not public; {CAN_BE_ALLOWED}")
         refused.addresses = found
         raise refused

@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import secrets
 import socket
 import zlib
@@ -21,30 +22,23 @@ from urllib.parse import quote
 import pytest
 import requests
 
+from api.openapi import described
 from config.tokens import Role, digest_of, new_token
 from embedded.ports import LOOPBACK
 from tests.system.couch import Couch
 from tests.system.harness import Api, System, wait_until
+from tests.unit.api.world import World
 
 pytestmark = pytest.mark.system
 
 TOKENS = {role: new_token() for role in Role}
 NEVER_TOLD = ("Traceback", "werkzeug", "/usr/", "site-packages", "redis.exceptions")
-MUTATIONS = [
-    ("POST", "/api/replication/sync"),
-    ("POST", "/api/replication/setup"),
-    ("POST", "/api/replication/verify"),
-    ("POST", "/api/backups"),
-    ("POST", "/api/backups/latest/restore"),
-    ("POST", "/api/backups/prune"),
-    ("POST", "/api/nodes/primary/maintenance"),
-    ("POST", "/api/nodes/primary/rejoin"),
-    ("POST", "/api/security/rotate"),
-    ("POST", "/api/security/report"),
-    ("POST", "/api/webhooks"),
-    ("DELETE", "/api/webhooks/wh_0000000000000000"),
-    ("DELETE", "/api/jobs/01a21f68-0000-7000-8000-000000000000"),
-]
+# every call that may change something, with something in each of its places
+MUTATIONS = sorted(
+    (method, re.sub("<[^>]+>", "nobody-knows-it", rule.rule))
+    for rule, method, _ in described(World().app)
+    if method not in {"GET", "HEAD"}
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +53,7 @@ def own(nodes: list[Couch], tokens_file: Path, tmp_path_factory: pytest.TempPath
     settings = {
         "API_TOKENS_FILE": str(tokens_file),
         "API_PROXIES": "1",  # so that each test comes from an address of its own
+        "API_THREADS": "8",  # so that few clients that say nothing would hold them all
         "SECRET_KEY": secrets.token_hex(32),
         "CONTINUOUS_REPLICATION": "false",
     }
@@ -326,6 +321,34 @@ def test_tricks_in_paths_lead_nowhere(own: System, target: str) -> None:
     assert status in {400, 404, 421}, said[:200]
     assert b"root:" not in said
     assert b"import " not in said
+
+
+def test_clients_that_never_end_a_request_stop_nobody(own: System, admin: Api) -> None:
+    """More of them than there are threads, each with half a line, or half a body."""
+    half = request_line("POST", "/sign-in", "Content-Type: application/x-www-form-urlencoded", "Content-Length: 99")
+    sockets = [socket.create_connection((LOOPBACK, own.port), 10) for _ in range(20)]
+    try:
+        for number, each in enumerate(sockets):
+            each.sendall(b"GET /api/he" if number % 2 else half + b"token=")
+        wait_until(lambda: admin.get("/api/jobs").status_code == 200, "others are served again", 25)
+        ended = [each for each in sockets if ends(each)]
+        assert len(ended) == len(sockets), "nobody holds a thread by saying nothing"
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def ends(waiting: socket.socket) -> bool:
+    """Whether the server hangs up, or answers, before long."""
+    waiting.settimeout(25)
+    try:
+        while waiting.recv(65_536):
+            pass
+    except ConnectionError:
+        pass
+    except TimeoutError:
+        return False
+    return True
 
 
 def test_headers_cannot_be_smuggled_in_or_out(own: System, admin: Api) -> None:

@@ -50,6 +50,11 @@ _NOT_PUBLIC_6 = tuple(
         "3fff::/20",
     )
 )
+# what is given out inside of networks: RFC 1918, RFC 6598 and RFC 4193
+_PRIVATE: tuple[Network, ...] = (
+    *(IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")),
+    IPv6Network("fc00::/7"),
+)
 _NAT64 = IPv6Network("64:ff9b::/96")
 # names that mean something only inside a network, or on one machine
 _INSIDE = ("local", "internal", "localdomain", "lan", "intranet", "private", "corp", "home", "home.arpa")
@@ -100,13 +105,21 @@ def inner(address: Address) -> Address:
     return address
 
 
-def may_be_called(text: str, allowed: Allowed) -> bool:
-    """Of an address as a look-up answers it. What is none is refused."""
+def may_be_called(text: str, allowed: Allowed, *, named: bool = False) -> bool:
+    """Of an address as a look-up answers it. What is none is refused. `named`: of a host whose name is allowed. It may
+    stand for an address of a private network, but this machine, its neighbours on the wire and the metadata services
+    of clouds are meant by nobody who allows `*.corp`: those only a network in WEBHOOK_ALLOW_PRIVATE allows.
+    """
     try:
         address = ip_address(text)
     except ValueError:
         return False
-    return is_public(address) or any(allowed.address(one) for one in (address, inner(address)))
+    inside = inner(address)
+    return (
+        is_public(address)
+        or any(allowed.address(one) for one in (address, inside))
+        or (named and any(inside in network for network in _PRIVATE if network.version == inside.version))
+    )
 
 
 def host_refusal(host: str, allowed: Allowed) -> str | None:

@@ -42,6 +42,7 @@ class EventType(StrEnum):
     RESTORE_FINISHED = "restore.finished"
     RESTORE_FAILED = "restore.failed"
     ACCESS_LOCKED = "access.locked-out"
+    ACCESS_TOKENS_REFUSED = "access.tokens-refused"
     PASSWORDS_CHANGED = "passwords.changed"
     PASSWORDS_HALF_CHANGED = "passwords.half-changed"
     SECURITY_FINDING = "security.finding"
@@ -82,6 +83,7 @@ ABOUT: Mapping[EventType, About] = {
     EventType.RESTORE_FINISHED: About("databases were restored", ("backup", "job", "mode", "refused")),
     EventType.RESTORE_FAILED: About("a restore failed", ("backup", "job", "mode", "error")),
     EventType.ACCESS_LOCKED: About("too many wrong tokens came from one address", ("address",)),
+    EventType.ACCESS_TOKENS_REFUSED: About("the list of tokens was changed and cannot be used"),
     EventType.PASSWORDS_CHANGED: About("nodes were given another password", ("job", "to")),
     EventType.PASSWORDS_HALF_CHANGED: About(
         "a change of passwords ended in the middle: some nodes have one, some the other", ("job", "to")

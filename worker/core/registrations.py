@@ -18,6 +18,7 @@ from worker.core.events import SENT_ONLY, EventType
 
 PREFIX = "wh_"  # of their ids; those of WEBHOOK_URLS have none
 MOST = 50
+MOST_GONE = 1_000  # deletions that are remembered: each is written to every node
 GONE_KEPT = 90 * 86_400.0  # seconds
 
 

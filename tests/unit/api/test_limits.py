@@ -12,26 +12,37 @@ HERE, THERE = "192.0.2.1", "192.0.2.2"
 
 def test_each_caller_has_its_own_count() -> None:
     limits = Limits(3, 0)
-    assert [limits.seconds_until_allowed("a") for _ in range(3)] == [None] * 3
-    wait = limits.seconds_until_allowed("a")
+    assert [limits.seconds_until_allowed("a", HERE) for _ in range(3)] == [None] * 3
+    wait = limits.seconds_until_allowed("a", THERE)
     assert wait is not None
     assert 1 <= wait <= 60
-    assert limits.seconds_until_allowed("b") is None
+    assert limits.seconds_until_allowed("b", HERE) is None
+    # who shows no token is an address, or the network in which he may choose one
+    assert [limits.seconds_until_allowed(None, f"2001:db8::{place}") for place in range(3)] == [None] * 3
+    assert limits.seconds_until_allowed(None, "2001:db8::99") is not None
+    assert limits.seconds_until_allowed(None, HERE) is None
+    assert limits.seconds_until_allowed(HERE, HERE) is None, "a token may be called like an address"
 
 
 def test_an_address_is_locked_out_by_the_last_wrong_token_and_no_other_is() -> None:
     limits = Limits(0, 3)
-    assert [limits.failed(HERE) for _ in range(3)] == [False, False, True]
+    assert [limits.failed(HERE, f"digest-{number}") for number in range(3)] == [False, False, True]
     wait = limits.seconds_locked(HERE)
     assert wait is not None
     assert LOCKED_MINUTES * 60 - 5 <= wait <= LOCKED_MINUTES * 60
     assert limits.seconds_locked(THERE) is None
-    assert limits.failed(HERE) is False, "told once"
+    assert limits.failed(HERE, "digest-9") is False, "told once"
+
+
+def test_a_program_that_was_not_told_of_its_new_token_locks_nobody_out() -> None:
+    limits = Limits(0, 3)
+    assert not any(limits.failed(HERE, "the same") for _ in range(100))
+    assert limits.seconds_locked(HERE) is None
 
 
 def test_zero_turns_either_off() -> None:
     limits = Limits(0, 0)
-    assert not any(limits.failed(HERE) or limits.seconds_until_allowed(HERE) for _ in range(100))
+    assert not any(limits.failed(HERE, str(n)) or limits.seconds_until_allowed("a", HERE) for n in range(100))
     assert limits.seconds_locked(HERE) is None
 
 
@@ -47,7 +58,7 @@ def test_zero_turns_either_off() -> None:
 )
 def test_addresses_that_one_may_choose_freely_count_as_one(one: str, other: str, same: bool) -> None:
     limits = Limits(0, 1)
-    assert limits.failed(one)
+    assert limits.failed(one, "digest")
     assert (limits.seconds_locked(other) is not None) is same
 
 
@@ -76,6 +87,18 @@ def test_who_asks_too_often_is_told_to_wait() -> None:
     assert int(refused.headers["Retry-After"]) >= 1
     strangers = [world.client.get("/api/jobs").status_code for _ in range(7)]
     assert strangers == [401] * 5 + [429] * 2
+
+
+def test_what_is_refused_counts_as_well() -> None:
+    world = World(settings(api_tokens=TOKEN, api_rate_per_minute=5))
+    headers = {"Authorization": "Basic x"}
+    assert [world.client.get("/api/jobs", headers=headers).status_code for _ in range(7)] == [401] * 5 + [429] * 2
+
+
+def test_who_needs_no_token_is_counted_by_address() -> None:
+    world = World(settings(api_allow_anonymous="view", api_rate_per_minute=2))
+    ask = [world.client.get("/api/jobs", environ_base={"REMOTE_ADDR": where}) for where in (HERE, HERE, HERE, THERE)]
+    assert [answer.status_code for answer in ask] == [200, 200, 429, 200]
 
 
 def test_behind_a_proxy_callers_are_told_apart_by_what_it_says() -> None:

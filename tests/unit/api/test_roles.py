@@ -8,7 +8,9 @@ import re
 import pytest
 
 from api import openapi
+from api.jobs import ADMINS as ADMINS_JOBS
 from config.tokens import Role
+from tasks.jobs import Kind, Request
 from tests.unit.api.world import World, settings
 
 SECRETS = {role: f"a-token-for-the-role-{role.word}" for role in Role}
@@ -74,6 +76,30 @@ def test_everybody_may_do_what_is_said(role: str, status: int) -> None:
     assert made.client.get("/api/audit", headers=with_token).status_code == 200
     wrong = {"Authorization": "Bearer one-that-is-wrong"}
     assert made.client.get("/api/jobs", headers=wrong).status_code == 401, "a slip is told, and not taken for anybody"
+
+
+def test_only_who_may_begin_it_may_cancel_it() -> None:
+    made = World(settings(api_tokens=",".join(f"{role.word}:{secret}" for role, secret in SECRETS.items())))
+    restore = made.jobs.submit(Request(Kind.ROTATE, None, {"to": "current"})).job.id
+    sync = made.queued().id
+    operator = {"Authorization": f"Bearer {SECRETS[Role.OPERATE]}"}
+    refused = made.client.delete(f"/api/jobs/{restore}", headers=operator)
+    assert (refused.status_code, refused.get_json()["needed"]) == (403, "admin")
+    assert made.client.delete(f"/api/jobs/{sync}", headers=operator).status_code == 200
+    owner = {"Authorization": f"Bearer {SECRETS[Role.ADMIN]}"}
+    assert made.client.delete(f"/api/jobs/{restore}", headers=owner).status_code == 200
+
+
+def test_the_kinds_that_only_an_admin_may_cancel_are_those_that_only_he_may_ask_for() -> None:
+    asked = {"restore": Kind.RESTORE, "hold": Kind.HOLD, "rotate": Kind.ROTATE}
+    jobs = {path.rpartition("/")[2] for method, path in ADMINS if method == "POST" and "webhooks" not in path}
+    assert {asked[word] for word in jobs} == ADMINS_JOBS
+
+
+def test_who_comes_from_elsewhere_is_not_on_this_machine() -> None:
+    made = World()
+    assert made.client.get("/api/jobs", environ_base={"REMOTE_ADDR": "192.0.2.1"}).status_code == 401
+    assert made.client.get("/api/jobs", environ_base={"REMOTE_ADDR": "::1"}).status_code == 200
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Forwarded-Host"])

@@ -171,8 +171,8 @@ def test_forged_cookies_open_nothing_and_do_not_lock_their_owner_out(locked: Wor
 
 
 def test_a_wrong_token_is_told_in_words_and_counts(locked: World) -> None:
-    for _ in range(10):
-        answer = enter(locked.client, "not-one-of-the-tokens")
+    for number in range(10):
+        answer = enter(locked.client, f"not-one-of-the-tokens-{number}")
         assert answer.status_code == 401
         assert 'role="alert"' in answer.text
         assert "not-one-of-the-tokens" not in answer.text

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.context import Context
+from api.context import Context, Slots
 from tasks.jobs import JobError, Request, State
 from tasks.redis import StoreUnavailable
 from tasks.store import Filter
@@ -139,13 +139,21 @@ def test_a_preference_is_capped_and_one_that_makes_no_sense_is_ignored(
 def test_when_too_many_wait_the_next_one_is_answered_at_once(world: World) -> None:
     slots = next(part.slots for part in world.app.extensions.values() if isinstance(part, Context))
     assert slots.most == 3  # of 4 threads
-    assert [slots.take() for _ in range(4)] == [True, True, True, False]
+    assert [slots.take(who) for who in "aabb"] == [True, True, True, False]
     world.databases("pdfs")
     started = time.monotonic()
     answer = world.client.post(SYNC, json={"database": "pdfs", "wait": True}, headers={"Prefer": "wait=20"})
     assert time.monotonic() - started < 1
     assert answer.status_code == 202
     assert "Preference-Applied" not in answer.headers
+
+
+def test_no_caller_has_more_than_half_of_the_threads() -> None:
+    slots = Slots(32)
+    assert [slots.take("a") for _ in range(13)] == [True] * 12 + [False]
+    assert slots.take("b")
+    slots.give_back("a")
+    assert slots.take("a")
 
 
 def test_a_wait_gives_its_thread_back(world: World) -> None:

@@ -257,7 +257,8 @@ def test_globs_are_split() -> None:
 )
 def test_a_secret_may_come_from_a_file(variable: str, tmp_path: Path) -> None:
     value = "redis://:secret@r:6379/0" if variable.endswith("_URL") else "user:a-secret-of-some-length"
-    value = "aws_secret_access_key=of-some-length" if variable == "BACKUP_OPTIONS" else value
+    others = {"BACKUP_OPTIONS": "aws_secret_access_key=of-some-length", "API_TOKENS": "a-secret-of-some-length"}
+    value = others.get(variable, value)
     file = tmp_path / "secret"
     file.write_text(f"{value}\n")
     secret = getattr(environment(**{f"{variable}_FILE": str(file)}), variable.lower())

@@ -90,10 +90,11 @@ def test_a_name_that_stands_for_something_inside_is_not_called(answer: list[str]
 
 def test_a_name_that_stands_for_something_else_the_second_time_is_not_called_there() -> None:
     """DNS rebinding: the check sees a public address, and a second look-up would see ours."""
-    names = Names([["192.0.2.1"], ["127.0.0.1"]])
-    allowed = Allowed((ip_network("192.0.2.0/24"),))
+    names = Names([["127.0.0.2"], ["127.0.0.1"]])
+    allowed = Allowed((ip_network("127.0.0.2/32"),), ("localhost",))
     with serving(answering(OK)) as server:
-        refused = refusal(server.port, names, allowed)
+        # a name that the system looks up as well, to where the server is
+        refused = refusal(server.port, names, allowed, host="localhost")
 
     assert isinstance(refused, DeliveryFailed)
     assert len(names.asked) == 1
@@ -108,9 +109,12 @@ def test_each_delivery_asks_again() -> None:
     assert server.connections == 1
 
 
-def test_a_name_that_is_allowed_may_stand_for_anything() -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "0.0.0.0", "fe80::1", "::ffff:127.0.0.1"])  # noqa: S104
+def test_a_name_that_is_allowed_may_not_stand_for_this_machine_or_a_metadata_service(address: str) -> None:
     with serving(answering(OK)) as server:
-        assert post(server.port, Names([["127.0.0.1"]]), Allowed((), ("hook.test",))) == 200
+        refused = refusal(server.port, Names([[address]]), Allowed((), ("hook.test",)))
+    assert isinstance(refused, WebhookForbidden)
+    assert server.connections == 0
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.1", "2130706433", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"])
