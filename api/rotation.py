@@ -40,9 +40,7 @@ class RotateRequest(In):
 )
 def rotate() -> Response:
     asked = reading.optional_body(RotateRequest)
-    settings = context().settings
-    previous = settings.couchdb_password_previous, settings.replication_password_previous
-    if not any(password.get_secret_value() for password in previous):
+    if not context().settings.changes_passwords:
         raise Problem(
             "nothing-to-change",
             "set COUCHDB_PASSWORD_PREVIOUS (or REPLICATION_PASSWORD_PREVIOUS) to the password that the nodes have and "

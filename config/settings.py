@@ -380,6 +380,12 @@ class Settings(BaseModel):
         return tuple(self.secret_key.get_secret_value().split())
 
     @property
+    def changes_passwords(self) -> bool:
+        """Whether there is a password that is to be changed into another."""
+        previous = self.couchdb_password_previous, self.replication_password_previous
+        return any(password.get_secret_value() for password in previous)
+
+    @property
     def anonymous_role(self) -> Role | None:
         """What may be done without a token from any address; None where API_ALLOW_ANONYMOUS gives no leave."""
         return role_of(self.api_allow_anonymous) if self.api_allow_anonymous else None

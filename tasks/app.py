@@ -27,6 +27,7 @@ from worker.core.redact import scrub
 from worker.couch.cluster import Cluster
 
 log = get(__name__)
+CALL_NO_NODE = frozenset({"reap", "audits"})  # scheduled tasks that need not know how nodes are called
 HEARTBEAT_EVERY = 5.0  # seconds
 
 
@@ -116,11 +117,12 @@ def _once(parts: Parts, cluster: Cluster, name: str, body: Callable[[], None]) -
     try:
         with alone(parts.redis, name) as mine:
             # after it is ours, so that whoever makes others stand still either sees it or is seen
-            if mine and name != "reap" and parts.in_force.paused():
+            if mine and name not in CALL_NO_NODE and parts.in_force.paused():
                 return
             if mine:
                 asked_again(parts.redis, name)
-                parts.in_force.settle(cluster)
+                if name not in CALL_NO_NODE:
+                    parts.in_force.settle(cluster)
                 body()
         if mine and asked_again(parts.redis, name):
             _once(parts, cluster, name, body)

@@ -1,9 +1,9 @@
 """Which of two passwords each node has by now, for all processes of ours, while one is being changed.
 
-Kept in Redis under a digest of the pair, so that what was noted of an earlier change is never taken for this one's; of
-the passwords nothing can be had from it but by guessing both at once (scrypt). Where nothing is noted (Redis was
-emptied, the changing worker died in the middle) one process asks the node, and the others wait for what it finds: each
-wrong try counts, and after five CouchDB takes the right password for minutes no more.
+Kept in Redis under a digest of the pair (scrypt: who reads it there can try passwords against it, slowly). Where
+nothing is noted (Redis was emptied, the changing worker died in the middle), or where what is noted was refused, one
+process asks the node and the others wait for what it finds: each wrong try counts, and after five CouchDB takes the
+right password for minutes no more. While the passwords are just being changed nobody asks but who changes them.
 
 Where the settings have no previous password all this is off and costs nothing.
 """
@@ -14,29 +14,43 @@ import functools
 import hashlib
 import threading
 import time
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import redis
 
 from config.logs import get
 from config.settings import Settings
-from tasks.locks import RELEASE
+from tasks.locks import ALONE, RELEASE, is_held
 from tasks.redis import translated
 from worker.core.errors import ReplicationError, TimedOut, Unreachable
 from worker.core.logins import Which, Whose
 from worker.couch.cluster import Cluster
 from worker.ops.logins import taken
+from worker.ops.parallel import each
 
 log = get(__name__)
 PREFIX = "nbr:passwords:"
 PAUSE = "rotation"  # the name of the lease (tasks.locks.alone) under which other work stands still
 ASKING = 30.0  # seconds for which one process asks the nodes alone
-WAIT = 5.0  # seconds that others wait for what it finds
-REST = 3.0  # seconds before a node that was away is asked again by the same process
+WAIT = 6.0  # seconds that others wait for what it finds
+REST = 10.0  # seconds before a node that was away is asked again, by whatever process
 LONG_REST = 300.0  # the same where it refused: each refusal counts, for as long as that
+AWARE = 30.0  # seconds for which a process that told it knows both is believed
 KEPT = 30 * 86_400  # seconds
 _CHANGING = "changing"
+
+Task = tuple[str, Whose]  # a node, and whose password there
+# Note what a node told, unless something else was noted since it was asked, or somebody is changing it.
+# KEYS: what is noted, the lease. ARGV: field, what was noted before or '', what it told, seconds to keep it
+_NOTE = """
+if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+return 1
+"""
 
 
 class InForce:
@@ -45,15 +59,12 @@ class InForce:
     def __init__(self, settings: Settings, client: redis.Redis) -> None:
         self._redis: Any = client  # see JobStore
         self._settings = settings
-        self._rest: dict[tuple[str, Whose], float] = {}
         self._lock = threading.Lock()
 
     @property
     def changing(self) -> bool:
         """Whether the settings have a password that is to be changed into another."""
-        settings = self._settings
-        previous = settings.couchdb_password_previous, settings.replication_password_previous
-        return any(password.get_secret_value() for password in previous)
+        return self._settings.changes_passwords
 
     @functools.cached_property
     def _key(self) -> str:
@@ -75,74 +86,96 @@ class InForce:
         """Have this process call each node with the password that it has. To be called before work begins."""
         if not self.changing:
             return
-        with self._lock:
-            unknown = self._use(cluster, self.noted(cluster))
-            if unknown:
-                self._find_out(cluster, unknown)
+        said = self._said()
+        unknown = self._use(cluster, said)
+        if unknown and not self.paused() and self._lock.acquire(timeout=WAIT):
+            try:
+                said = self._said()  # another thread may have asked meanwhile
+                self._find_out(cluster, self._use(cluster, said), said)
+            finally:
+                self._lock.release()
 
-    def noted(self, cluster: Cluster) -> dict[tuple[str, Whose], Which | None]:
+    def noted(self, cluster: Cluster) -> dict[Task, Which | None]:
         """What is known; None: not."""
-        with translated():
-            said = self._redis.hgetall(self._key)
-        known = {which.value: which for which in Which}
-        return {
-            (name, whose): known.get(said.get(_field(name, whose), ""))
-            for name, logins in cluster.logins.items()
-            for whose in logins
-        }
+        return _known(cluster, self._said())
 
     def note(self, name: str, whose: Whose, which: Which | None) -> None:
+        """For who changes them."""
         with translated():
             self._redis.hset(self._key, _field(name, whose), which.value if which else _CHANGING)
             self._redis.expire(self._key, KEPT)
 
-    def _use(self, cluster: Cluster, known: dict[tuple[str, Whose], Which | None]) -> list[tuple[str, Whose]]:
-        """Returns those of which nothing is known."""
-        for (name, whose), which in known.items():
-            cluster.use(name, whose, which)
-        return [task for task, which in known.items() if which is None]
+    def _said(self) -> Mapping[str, str]:
+        with translated():
+            said: Mapping[str, str] = self._redis.hgetall(self._key)
+        return said
 
-    def _find_out(self, cluster: Cluster, unknown: list[tuple[str, Whose]]) -> None:
-        now = time.monotonic()
-        wanted = [task for task in unknown if now >= self._rest.get(task, now)]
+    def _use(self, cluster: Cluster, said: Mapping[str, str]) -> list[Task]:
+        """Returns those that have to be asked: nothing is known of them, or what is known was refused."""
+        unknown = []
+        for (name, whose), which in _known(cluster, said).items():
+            refused = which is not None and whose is Whose.OURS and cluster[name].refuses
+            if not refused:
+                cluster.use(name, whose, which)
+            if which is None or refused:
+                unknown.append((name, whose))
+        return unknown
+
+    def _find_out(self, cluster: Cluster, unknown: list[Task], said: Mapping[str, str]) -> None:
+        key, nonce = f"{self._key}:asking", uuid.uuid4().hex
+        with translated():
+            resting = {task for task in unknown if self._redis.exists(self._rest(*task))}
+            wanted = [task for task in unknown if task not in resting]
+            mine = bool(wanted) and self._redis.set(key, nonce, nx=True, px=int(ASKING * 1000))
         if not wanted:
             return
-        key, nonce = f"{self._key}:asking", f"{id(self)}-{now}"
-        with translated():
-            mine = self._redis.set(key, nonce, nx=True, px=int(ASKING * 1000))
         if not mine:
-            self._wait(cluster, wanted)
+            self._wait(cluster, key)
             return
         try:
-            for name, whose in wanted:
-                self._rest[(name, whose)] = time.monotonic() + self._ask(cluster, name, whose)
+            each(wanted, lambda task: self._ask(cluster, *task, said.get(_field(*task), "")))
         finally:
             with translated():
                 self._redis.eval(RELEASE, 1, key, nonce)
 
-    def _ask(self, cluster: Cluster, name: str, whose: Whose) -> float:
-        """Seconds to let it rest, where it told nothing."""
+    def _ask(self, cluster: Cluster, name: str, whose: Whose, before: str) -> None:
         login = cluster.logins[name][whose]
+        # what is noted was refused, or nothing is: before a change nodes have the one from before
+        likely = Which.PREVIOUS if before != Which.PREVIOUS.value else Which.CURRENT
         try:
-            which = taken(cluster[name], login, Which.PREVIOUS)
+            which = taken(cluster[name], login, likely)
         except ReplicationError as error:
-            return REST if isinstance(error, Unreachable | TimedOut) else LONG_REST
+            self._let_rest(name, whose, REST if isinstance(error, Unreachable | TimedOut) else LONG_REST)
+            return
         if which is None:
             log.error("a node takes neither of two passwords", node=name, user=login.current.user)
-            return LONG_REST
-        log.info("a node was asked which password it has", node=name, whose=whose.value, has=which.value)
-        self.note(name, whose, which)
-        cluster.use(name, whose, which)
-        return REST
+            self._let_rest(name, whose, LONG_REST)
+            return
+        with translated():
+            keys, args = [self._key, f"{ALONE}{PAUSE}"], [_field(name, whose), before, which.value, KEPT]
+            noted = self._redis.eval(_NOTE, len(keys), *keys, *args)
+        if noted:
+            log.info("a node was asked which password it has", node=name, whose=whose.value, has=which.value)
+            cluster.use(name, whose, which)
+            cluster[name].renew()
 
-    def _wait(self, cluster: Cluster, wanted: list[tuple[str, Whose]]) -> None:
+    def _let_rest(self, name: str, whose: Whose, seconds: float) -> None:
+        with translated():
+            self._redis.set(self._rest(name, whose), "1", px=int(seconds * 1000))
+
+    def _rest(self, name: str, whose: Whose) -> str:
+        return f"{self._key}:rest:{_field(name, whose)}"
+
+    def _wait(self, cluster: Cluster, asking: str) -> None:
+        """Until whoever asks has done so."""
         until = time.monotonic() + WAIT
         while time.monotonic() < until:
-            known = self.noted(cluster)
-            if all(known[task] is not None for task in wanted):
-                self._use(cluster, known)
-                return
-            time.sleep(0.1)
+            with translated():
+                over = not self._redis.exists(asking)
+            if over:
+                break
+            time.sleep(0.05)
+        self._use(cluster, self._said())
 
     # --- who knows, and who stands still
 
@@ -153,18 +186,24 @@ class InForce:
                 self._redis.hset(f"{self._key}:aware", process, now)
                 self._redis.expire(f"{self._key}:aware", KEPT)
 
-    def unaware(self, processes: Iterable[str]) -> list[str]:
-        """Those of these processes that have not told so."""
+    def unaware(self, processes: Iterable[str], now: float) -> list[str]:
+        """Those of these processes that have not told so lately: another one may have had the name before."""
         with translated():
-            told = self._redis.hkeys(f"{self._key}:aware")
-        return sorted(set(processes) - set(told))
+            told = self._redis.hgetall(f"{self._key}:aware")
+        return sorted(name for name in set(processes) if now - float(told.get(name, 0)) > AWARE)
 
     def paused(self) -> bool:
         """Whether a password is just being changed: then nothing else begins."""
-        if not self.changing:
-            return False
-        with translated():
-            return bool(self._redis.exists(f"nbr:alone:{PAUSE}"))
+        return self.changing and is_held(self._redis, PAUSE)
+
+
+def _known(cluster: Cluster, said: Mapping[str, str]) -> dict[Task, Which | None]:
+    which = {one.value: one for one in Which}
+    return {
+        (name, whose): which.get(said.get(_field(name, whose), ""))
+        for name, logins in cluster.logins.items()
+        for whose in logins
+    }
 
 
 def _field(name: str, whose: Whose) -> str:

@@ -35,6 +35,7 @@ LEASE = {
 # databases takes minutes
 LONGEST = {"reap": 8.0}
 LONGEST_OTHERWISE = 900.0
+ALONE = "nbr:alone:"
 _RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
 RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
@@ -58,10 +59,16 @@ def asked_again(client: redis.Redis, name: str) -> bool:
         return bool(client.delete(f"nbr:again:{name}"))
 
 
+def is_held(client: redis.Redis, name: str) -> bool:
+    """Whether somebody is inside `alone`."""
+    with translated():
+        return bool(client.exists(f"{ALONE}{name}"))
+
+
 @contextmanager
 def alone(client: redis.Redis, name: str) -> Iterator[bool]:
     """Whether nobody else is inside; ours while we work, for at most LONGEST seconds, whatever happens to us."""
-    key, nonce, lease = f"nbr:alone:{name}", uuid.uuid4().hex, LEASE[name]
+    key, nonce, lease = f"{ALONE}{name}", uuid.uuid4().hex, LEASE[name]
     with translated():
         mine = bool(client.set(key, nonce, nx=True, px=int(lease * 1000)))
     over = threading.Event()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.jobs import Job, Kind
-from worker.core.errors import DeliveryFailed, LockedOut, Permanent, ReplicationError
+from worker.core.errors import DeliveryFailed, HalfChanged, LockedOut, Permanent, ReplicationError
 
 FIRST_DELAY = 5.0  # seconds
 LONGEST_DELAY = 120.0
@@ -58,7 +58,7 @@ def decide(error: Exception, attempt: int, most: int, chance: float, pauses: Seq
         return GiveUp(retryable=False)
     if attempt >= most:
         return GiveUp(retryable=True)
-    if isinstance(error, LockedOut):
+    if isinstance(error, LockedOut) or (isinstance(error, HalfChanged) and error.locked_out):
         return Retry(LOCK_OUT)
     if pauses:
         pause = pauses[min(attempt, len(pauses)) - 1]

@@ -83,7 +83,8 @@ class Runner:
             if job.kind not in GOES_ON and self._parts.in_force.paused():
                 self._release(job, token, PAUSED_DELAY)
                 return
-            self._parts.in_force.settle(self._cluster)
+            if job.kind is not Kind.WEBHOOK:  # which calls no node
+                self._parts.in_force.settle(self._cluster)
             if job.cancel_requested:
                 raise Cancelled(work.abandon(self._parts, self._cluster, job))
             result = work.run(self._parts, self._cluster, job, attempt)

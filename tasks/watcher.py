@@ -182,8 +182,10 @@ class Watcher:
         if not self._parts.in_force.changing:
             return True
         try:
+            if self._parts.in_force.paused():
+                return False
             self._parts.in_force.settle(self._cluster)
-            return not self._parts.in_force.paused()
+            return True
         except StoreUnavailable:
             return False
 

@@ -28,7 +28,7 @@ from worker.ops.backup.catalogue import Catalogue
 from worker.ops.backup.pace import Throttle
 from worker.ops.backup.run import Order, run
 from worker.ops.control import Unattended
-from worker.ops.own import put_local
+from worker.ops.own import put_over
 from worker.ops.restore.database import restore_new
 from worker.ops.restore.mark import MARK
 
@@ -92,8 +92,8 @@ def test_a_users_local_documents_come_back_and_checkpoints_do_not(scheduled: Sit
     site = scheduled
     source = Database(site.cluster["a"], site.name())
     source.create()
-    put_local(source, {"_id": "_local/mine", "setting": [1, "two"]})
-    put_local(source, CHECKPOINT)
+    put_over(source, {"_id": "_local/mine", "setting": [1, "two"]})
+    put_over(source, CHECKPOINT)
     vault = backups.memory()
     backups.back_up(site, vault, source.name)
     target = restored(site, vault, source.name)

@@ -30,7 +30,7 @@ from worker.ops.backup.check import MOST_LISTED, Checked, check
 from worker.ops.backup.copy import copy
 from worker.ops.backup.drill import Drilled, drill
 from worker.ops.control import Control, Unattended
-from worker.ops.own import put_local
+from worker.ops.own import put_over
 from worker.ops.restore.database import restore_new
 from worker.ops.restore.mark import MARK
 
@@ -374,7 +374,7 @@ def test_a_scratch_database_that_a_killed_drill_has_left_is_made_anew(site: Site
     scratch = scratch_of(site, tag)
     scratch.create()
     scratch.put({"_id": "half of it"})
-    put_local(scratch, {"_id": MARK, "backup": manifest.id, "database": filled.name, "only": None, "reached": 99})
+    put_over(scratch, {"_id": MARK, "backup": manifest.id, "database": filled.name, "only": None, "reached": 99})
     assert drilled(site, vault, manifest, tag).failed == {}
     assert scratches(site) == []
 

@@ -38,7 +38,7 @@ from worker.ops.backup.check import check
 from worker.ops.backup.objects import manifest_name
 from worker.ops.backup.own_key import ID, own_key
 from worker.ops.control import Unattended
-from worker.ops.own import put_local
+from worker.ops.own import put_over
 from worker.ops.restore.database import restore_new
 
 pytestmark = pytest.mark.contract
@@ -249,7 +249,7 @@ def marked(site: Site, database: Database) -> None:
     database.put({"_id": f"_design/{MARK}", "views": {MARK: {"map": f"function (doc) {{ emit('{MARK}'); }}"}}})
     database.set_security({"admins": {"names": [MARK], "roles": []}, "members": {"names": [], "roles": [MARK]}})
     if site.scheduler:
-        put_local(database, {"_id": f"_local/{MARK}", "setting": MARK})
+        put_over(database, {"_id": f"_local/{MARK}", "setting": MARK})
 
 
 def broken_off(site: Site, blobs: FakeBlobs, vault: Vault, database: Database) -> None:

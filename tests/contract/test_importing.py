@@ -27,7 +27,7 @@ from worker.couch.revisions import Revisions
 from worker.ops.control import Unattended
 from worker.ops.importing.database import import_dump
 from worker.ops.importing.result import Imported
-from worker.ops.own import put_local
+from worker.ops.own import put_over
 from worker.ops.restore.database import MARK
 
 pytestmark = pytest.mark.contract
@@ -234,7 +234,7 @@ def test_an_import_that_broke_off_goes_on_with_the_same_dump_only(target: Databa
 
 def test_a_restore_that_broke_off_is_not_gone_on_with(target: Database) -> None:
     target.create()
-    put_local(target, {"_id": MARK, "backup": "x", "database": "y", "only": None, "reached": 3})
+    put_over(target, {"_id": MARK, "backup": "x", "database": "y", "only": None, "reached": 3})
     with pytest.raises(DatabaseExists, match="unfinished"):
         imported(target, rows({"_id": "a", "_rev": "1-a"}))
 

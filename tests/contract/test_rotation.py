@@ -9,27 +9,31 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from tasks.policy import LOCK_OUT, Retry, decide
 from tests.builders import Listener
 from tests.contract.conftest import NAMES, Site, fake_site
 from tests.fakes.couchdb import FakeCouch
+from tests.fakes.request import Request
 from worker.core.errors import (
     Cancelled,
     HalfChanged,
+    NotQuiet,
     PasswordsRefused,
+    PasswordUnknown,
     ReplicationError,
     Unauthorized,
     Unreachable,
     Unsupported,
 )
 from worker.core.logins import Login, Which, Whose
-from worker.core.model import Credentials, Node
+from worker.core.model import UNKNOWN, Credentials, Node
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
 from worker.couch.replicator import DATABASE as REPLICATOR
 from worker.couch.replicator import Replicator
 from worker.couch.server import Server
 from worker.ops import logins
-from worker.ops.rotation import Known, Task, rotate
+from worker.ops.rotation import Noted, Place, rotate
 from worker.ops.setup import Wanted, setup
 from worker.ops.sync import sync
 
@@ -43,8 +47,9 @@ class Change:
     site: Site
     login: Login
     whose: Whose = Whose.OURS
-    noted: dict[Task, Which | None] = field(default_factory=dict)
-    on_note: Callable[[Task, Which | None], None] = lambda task, which: None
+    noted: dict[Place, Which | None] = field(default_factory=dict)
+    ready: Callable[[], None] = lambda: None
+    on_note: Callable[[Place, Which | None], None] = lambda task, which: None
 
     def __post_init__(self) -> None:
         self.cluster = self.fresh()
@@ -65,9 +70,9 @@ class Change:
         self.noted[(name, whose)] = which
         self.on_note((name, whose), which)
 
-    def to(self, which: Which, known: Known | None = None, control: Listener | None = None) -> dict[str, object]:
+    def to(self, which: Which, known: Noted | None = None, control: Listener | None = None) -> dict[str, object]:
         known = self.noted if known is None else known
-        return rotate(self.cluster, which, dict(known), self.note, control or Listener()).as_json()
+        return rotate(self.cluster, which, dict(known), self.note, control or Listener(), self.ready).as_json()
 
     def has(self, name: str) -> Which | None:
         likely = self.noted.get((name, self.whose)) or Which.CURRENT
@@ -166,7 +171,7 @@ def test_who_dies_between_a_change_and_its_note_is_gone_on_from(change: Change) 
     class Died(Exception):
         pass
 
-    def die(task: Task, which: Which | None) -> None:
+    def die(task: Place, which: Which | None) -> None:
         if which is Which.CURRENT:  # the first one is changed, and this was not noted
             change.noted[task] = None
             raise Died
@@ -254,8 +259,10 @@ def test_a_user_that_a_node_does_not_know_is_refused_before_anything_is_changed(
     assert known is not None
     nobody = Login(Credentials("nobody-here", "after-secret-1"), Credentials("nobody-here", "before-secret-1"))
     change = Change(site, nobody, Whose.PEERS)
-    with pytest.raises((PasswordsRefused, Unsupported)):
+    with pytest.raises(PasswordsRefused):
         change.to(Which.CURRENT)
+    with pytest.raises(Unsupported, match="has no user 'nobody-here'"):
+        logins.require_changeable(site.cluster["a"], "nobody-here")
 
 
 # --- on nodes in the test's hands
@@ -285,15 +292,19 @@ def test_a_node_that_is_down_before_it_begins_stops_it(fake: Change) -> None:
 def test_a_node_that_goes_down_in_the_middle_is_told_and_gone_on_from(fake: Change) -> None:
     couch = nodes_of(fake)
 
-    def go_down(task: Task, which: Which | None) -> None:
+    def go_down(task: Place, which: Which | None) -> None:
         if task[0] == "b" and which is None:
             couch["b"].fail("refused")
 
     fake.on_note = go_down
     with pytest.raises(HalfChanged) as half:
         fake.to(Which.CURRENT)
-    assert "a (ours) has the current password now" in str(half.value)
+    assert "The current password is on a (ours), and not yet on others" in str(half.value)
     assert half.value.node == "b"
+    # nobody knows what became of it: until somebody asks, it is not called and its links have no password
+    assert fake.cluster["b"].node.credentials == fake.cluster["b"].node.peer_credentials == UNKNOWN
+    with pytest.raises(PasswordUnknown):
+        fake.cluster["b"].databases()
     assert half.value.result is not None
     assert half.value.result["changed"] == [{"node": "a", "whose": "ours"}]
     couch["b"].heal()
@@ -304,6 +315,65 @@ def test_a_node_that_goes_down_in_the_middle_is_told_and_gone_on_from(fake: Chan
     fake.to(Which.CURRENT)
 
     assert {fake.has(name) for name in fake.cluster.names} == {Which.CURRENT}
+
+
+def test_a_node_that_stays_down_is_half_changed_however_often_it_is_tried(fake: Change) -> None:
+    def go_down(task: Place, which: Which | None) -> None:
+        if task[0] == "b" and which is None:
+            nodes_of(fake)["b"].fail("refused")
+
+    fake.on_note = go_down
+    for _ in range(3):
+        with pytest.raises(HalfChanged, match="is on a"):
+            fake.to(Which.CURRENT)
+        fake.cluster = fake.fresh()
+
+
+def test_a_lock_out_in_the_middle_is_waited_out(fake: Change) -> None:
+    fake.on_note = lambda task, which: nodes_of(fake)["b"].fail("locked") if (task[0], which) == ("b", None) else None
+    with pytest.raises(HalfChanged) as half:
+        fake.to(Which.CURRENT)
+    assert half.value.locked_out
+    assert decide(half.value, 1, 3, 0.5) == Retry(LOCK_OUT)
+
+
+def test_what_was_taken_although_no_answer_came_is_known_by_asking(fake: Change) -> None:
+    def go_down(request: Request) -> None:
+        if request.method == "PUT" and request.path[-2:-1] == ("admins",):
+            nodes_of(fake)["a"].fail("refused")
+
+    nodes_of(fake).on_request = go_down
+    with pytest.raises(HalfChanged):
+        fake.to(Which.CURRENT)
+    nodes_of(fake).on_request = lambda request: None
+    nodes_of(fake)["a"].heal()
+    assert fake.noted[("a", Whose.OURS)] is None
+    fake.cluster = fake.fresh()
+    fake.to(Which.CURRENT)
+    assert {fake.has(name) for name in fake.cluster.names} == {Which.CURRENT}
+
+
+def test_it_is_asked_before_each_change_whether_it_may_go_on(fake: Change) -> None:
+    asked: list[int] = []
+
+    def once() -> None:
+        asked.append(1)
+        if len(asked) == 2:
+            raise NotQuiet("other work goes on")
+
+    fake.ready = once
+    with pytest.raises(HalfChanged, match="other work goes on"):
+        fake.to(Which.CURRENT)
+    assert [fake.has(name) for name in fake.cluster.names] == [Which.CURRENT, Which.PREVIOUS, Which.PREVIOUS]
+
+
+def test_a_node_that_is_several_servers_is_refused_before_anything_is_changed(
+    fake: Change,
+) -> None:
+    nodes_of(fake)["b"].members = 3
+    with pytest.raises(Unsupported, match="a cluster of 3 CouchDB servers"):
+        fake.to(Which.CURRENT)
+    assert {fake.has(name) for name in fake.cluster.names} == {Which.PREVIOUS}
 
 
 def test_hardly_a_wrong_password_is_tried_whatever_happens(fake: Change) -> None:

@@ -33,6 +33,7 @@ def answer(node: FakeNode, request: Request) -> Said:
         raise Refused(*NO_DATABASE)
     answers: dict[str, Callable[[], Any]] = {
         "_up": lambda: {"status": "ok"},
+        "_membership": lambda: {"all_nodes": [], "cluster_nodes": [f"couchdb@{n}" for n in range(node.members)]},
         "_session": lambda: strangers.session(node, request),
         "_all_dbs": lambda: sorted(node.databases),
         "_dbs_info": lambda: [_row(node, name) for name in request.body["keys"]],

@@ -75,6 +75,7 @@ class FakeNode:
         self.link_figures: dict[str, JsonObject] = {}
         self.events: list[tuple[str, str]] = []
         self.uptime = 3_600
+        self.members = 1  # servers of the cluster that answers here
         self.version = "3.5.0"
         self.party = False  # it has no admin: everybody is one
         self.tasks: list[JsonObject] = []  # in `_active_tasks`, beside its replications

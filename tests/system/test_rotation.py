@@ -114,7 +114,7 @@ def test_all_goes_on_before_and_after_and_with_the_new_one_alone(
     job = system.api.wait_succeeded(rotate(system), deadline=60)
 
     assert [one["node"] for one in job["result"]["changed"]] == list(system.nodes)
-    assert (job["result"]["to"], job["result"]["troubles"]) == ("current", [])
+    assert (job["result"]["to"], job["result"]["links"]["state"]) == ("current", "succeeded")
     passwords.taken()
     nodes[1].fill(database, 5, start=100)
     assert system.api.sync(database, wait=True).json()["state"] == "succeeded"

@@ -14,6 +14,7 @@
     │   │   └── StoreFull        it, or the folder for temporary files, has no space left
     │   ├── NotEnoughNodes       fewer than two nodes answer, so there is nothing to replicate between
     │   ├── NotCaughtUp          databases of a node could not be brought up to date
+    │   ├── PasswordUnknown      nobody knows yet which of two passwords a node has, so it is not called
     │   ├── NotQuiet             other jobs did not end, so that passwords could not be changed
     │   └── HalfChanged          some nodes have the new password, others the previous one
     └── Permanent                repeating it changes nothing: a person has to act
@@ -142,12 +143,19 @@ class NotCaughtUp(Transient):
     slug = "not-caught-up"
 
 
+class PasswordUnknown(Transient):
+    slug = "password-unknown"
+
+
 class NotQuiet(Transient):
     slug = "not-quiet"
 
 
 class HalfChanged(Transient):
+    """`locked_out`: because a node takes no password for a while."""
+
     slug = "half-changed"
+    locked_out = False
 
 
 class DeliveryFailed(Transient):

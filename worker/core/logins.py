@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from worker.core.model import Credentials, Node
+from worker.core.model import UNKNOWN, Credentials, Node
 
 
 class Which(StrEnum):
@@ -46,12 +46,12 @@ Logins = Mapping[Whose, Login]
 def with_login(node: Node, logins: Logins, whose: Whose, which: Which | None) -> Node:
     """The node with the credentials that it takes. Peers that use our user change with us.
 
-    None: nobody knows. Then it is called without any, which is refused and harms nobody: a wrong password would count,
-    and after five of them the right one is refused as well.
+    None: nobody knows. Then it is not called, and peers are given none: a wrong password would count, and after five of
+    them the right one is refused as well.
     """
     login = logins[whose]
-    chosen = login.of(which) if which is not None else None
+    chosen = login.of(which) if which is not None else UNKNOWN
     if whose is Whose.PEERS:
         return replace(node, peer_credentials=chosen)
-    shared = Whose.PEERS not in logins and node.peer_credentials in {login.current, login.previous, None}
+    shared = Whose.PEERS not in logins and node.peer_credentials in {login.current, login.previous, UNKNOWN}
     return replace(node, credentials=chosen, peer_credentials=chosen if shared else node.peer_credentials)

@@ -31,6 +31,11 @@ class Credentials:
     password: str = field(repr=False)
 
 
+# Of a user whose password is being changed, while nobody knows which one a node has (worker.core.logins). Not None,
+# which is nobody, or of a peer the same as ours
+UNKNOWN = Credentials("", "")
+
+
 @dataclass(frozen=True)
 class Node:
     """One CouchDB endpoint: `url` is how we reach it, `peer_url` how its peers do (Docker and NAT differ).

@@ -107,7 +107,7 @@ def rewritten(kept: Stored, password: str, salt: str) -> str | None:
     Given so, it counts at once. Given as it is, CouchDB would know no password at all for the second that it takes to
     hash it, and write it down until then (measured on 3.5: both are refused meanwhile).
     """
-    if kept.scheme != "pbkdf2" or kept.prf not in _ENOUGH:
+    if kept.scheme != "pbkdf2" or kept.prf not in _ENOUGH or kept.rounds > MOST_ROUNDS:
         return None
     digest = f":{kept.prf}" if kept.prf != "sha" else ""
     made = pbkdf2(kept.prf, password, salt, kept.rounds, len(kept.secret) // 2)

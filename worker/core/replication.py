@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from worker.core.model import Credentials, Link, Node, PullStats
+from worker.core.model import UNKNOWN, Credentials, Link, Node, PullStats
 
 SOCKET_OPTIONS = "[{keepalive, true}, {nodelay, true}]"
 BEGINNING = "0"
@@ -24,7 +24,7 @@ def endpoint(node: Node, database: str) -> dict[str, Any]:
     """A database as a replication's source or target."""
     body: dict[str, Any] = {"url": database_url(node, database)}
     user: Credentials | None = node.peer_credentials or node.credentials
-    if user:
+    if user and user != UNKNOWN:
         body["auth"] = {"basic": {"username": user.user, "password": user.password}}
     return body
 

@@ -17,8 +17,8 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from worker.core.errors import BadRequest, ReplicationError, ServerFault, Unreachable
-from worker.core.model import Credentials, Node
+from worker.core.errors import BadRequest, PasswordUnknown, ReplicationError, ServerFault, Unreachable
+from worker.core.model import UNKNOWN, Credentials, Node
 from worker.couch.answers import failure, good, parsed
 from worker.couch.transport import Body, Refusal, Timeouts, Transport
 
@@ -153,6 +153,11 @@ class CouchClient:
         if {".", ".."} & set(path):
             # HTTP libraries resolve dot segments, encoded ones too (RFC 3986, 6.2.2): they would name another path
             raise BadRequest("a name of only dots cannot be a part of a URL", node=self.node.name)
+        if self.node.credentials == UNKNOWN:
+            raise PasswordUnknown(
+                "its password is being changed, and nobody knows yet whether it has the new one; asked again soon",
+                node=self.node.name,
+            )
         url = "/".join([self.node.url, *(quote(segment, safe="") for segment in path)])
         return f"{url}?{urlencode(params)}" if params else (url if path else f"{url}/")
 

@@ -1,7 +1,9 @@
-"""All nodes as servers: built once a process from the settings, shared by every job."""
+"""All nodes as servers: built once a process from the settings, shared by every job. What of it changes is the
+passwords with which nodes are called (`use`), while those are being changed."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
@@ -22,7 +24,8 @@ class Cluster:
 
     def __init__(self, servers: Sequence[Server], logins: Mapping[str, Logins] = MappingProxyType({})) -> None:
         self.servers = {server.node.name: server for server in servers}
-        self.logins = {name: known for name, known in logins.items() if known}
+        self.logins = {name: known for name, known in logins.items() if known and name in self.servers}
+        self._using = threading.Lock()
 
     @classmethod
     def from_settings(cls, settings: Settings, transport: Transport | None = None) -> Cluster:
@@ -49,13 +52,20 @@ class Cluster:
         """The same servers, without those that are not named."""
         return Cluster([server for name, server in self.servers.items() if name in names], self.logins)
 
+    def twin(self) -> Cluster:
+        """The same nodes, called with the same passwords, for who changes them: what others learn meanwhile changes
+        nothing here."""
+        same = [Server(one.client.acting_as(one.node.credentials)) for one in self.servers.values()]
+        return Cluster(same, self.logins)
+
     def use(self, name: str, whose: Whose, which: Which | None) -> None:
         """From now on call this node, and have its peers call it, with this password; None: with none."""
         server = self[name]
-        node = with_login(server.node, self.logins[name], whose, which)
-        if node != server.node:
-            server.client.use(node)
-            server.forget()  # that its password was refused, above all
+        with self._using:
+            node = with_login(server.node, self.logins[name], whose, which)
+            if node != server.node:
+                server.client.use(node)
+                server.renew()
 
     def refuse_unfit(self, names: Sequence[str]) -> None:
         """Raise MixedNodeKinds where these (reachable) nodes are of different kinds: CouchDB's replicator and a

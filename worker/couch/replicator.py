@@ -91,15 +91,14 @@ class Replicator:
                 stopped += self.cancel({"replication_id": job["id"]})
         return stopped
 
-    def running(self, prefix: str, servers: Sequence[str]) -> list[str]:
-        """The ids of the replications that the scheduler still has: those whose documents' ids begin with `prefix`, and
+    def running(self, wanted: Callable[[str], bool], servers: Sequence[str]) -> list[str]:
+        """The ids of the replications that the scheduler still has: those of documents whose ids are `wanted`, and
         one-shot ones that pull from a database of one of these servers (URLs)."""
         begins = tuple(f"{_plain(url)}/" for url in servers)
         return [
             str(job.get("doc_id") or job["id"])
             for job in self._pages("_scheduler", "jobs")
-            if str(job.get("doc_id") or "").startswith(prefix)
-            or (job.get("doc_id") is None and str(job["source"]).startswith(begins))
+            if (wanted(str(job["doc_id"])) if job.get("doc_id") else str(job["source"]).startswith(begins))
         ]
 
     def stop_from(self, servers: Sequence[str]) -> None:

@@ -54,6 +54,16 @@ class Server:
         """Ask for the capabilities again next time: the node was away."""
         self._capabilities = None
 
+    def renew(self) -> None:
+        """It is called with other credentials from now on: that the ones before were refused means nothing any more."""
+        self._failure = None
+        self.forget()
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it refused our password lately, as far as that is remembered."""
+        return isinstance(self._remembered(), Unauthorized)
+
     def capabilities(self) -> Capabilities:
         """Raises what the server failed with. Some failures are remembered instead of asked for again. A refused
         password for a while, because asking on and on with a wrong one locks the right one out, for everybody

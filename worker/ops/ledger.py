@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from worker.core.names import OWN_DATABASE
 from worker.couch.database import Database
 from worker.couch.server import Server
-from worker.ops.own import put_local
+from worker.ops.own import put_over
 
 BUCKETS = 16
 
@@ -37,7 +37,7 @@ def write(server: Server, names: Iterable[str], before: frozenset[str]) -> None:
     now = frozenset(names)
     for number in sorted({_bucket(name) for name in now ^ before}):
         listed = sorted(name for name in now if _bucket(name) == number)
-        put_local(Database(server, OWN_DATABASE), {"_id": _id(number), "databases": listed})
+        put_over(Database(server, OWN_DATABASE), {"_id": _id(number), "databases": listed})
 
 
 def _id(number: int) -> str:

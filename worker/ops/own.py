@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.core.errors import Conflict, ReplicationError
-from worker.core.model import Node
+from worker.core.model import UNKNOWN, Node
 from worker.core.names import OWN_DATABASE
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
@@ -35,13 +35,15 @@ def ensure_own_database(server: Server, name: str = OWN_DATABASE) -> bool:
         return False
     if limit is None:
         database.create(shards=SHARDS)
+    if server.node.peer_credentials == UNKNOWN:
+        return True  # who is to be let in is known soon, and the limit is left for then
     _let_peers_in(database, server.node)
     database.set_revs_limit(REVS_LIMIT)
     return True
 
 
-def put_local(database: Database, document: Mapping[str, Any], **options: Any) -> None:
-    """Write a `_local` document, whatever was there before. `options` are those of a client's call. Raises Conflict
+def put_over(database: Database, document: Mapping[str, Any], **options: Any) -> None:
+    """Write a document, whatever was there before. `options` are those of a client's call. Raises Conflict
     where others write it all the time."""
     for left in reversed(range(TRIES)):
         # read first, because stand-ins refuse to overwrite a _local document without its revision

@@ -11,7 +11,7 @@ from worker.core.names import OWN_DATABASE
 from worker.core.register import Register, as_json, from_json
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
-from worker.ops.own import put_local
+from worker.ops.own import put_over
 from worker.ops.parallel import each
 
 ID = "_local/nodes"
@@ -31,7 +31,7 @@ def write(cluster: Cluster, names: Iterable[str], register: Register, timeout: f
     """Have these nodes remember it; returns those that do now. `timeout`: seconds for each call."""
 
     def put(name: str) -> bool:
-        put_local(Database(cluster[name], OWN_DATABASE), {"_id": ID, "nodes": as_json(register)}, within=timeout)
+        put_over(Database(cluster[name], OWN_DATABASE), {"_id": ID, "nodes": as_json(register)}, within=timeout)
         return True
 
     return [name for name, outcome in each(names, put).items() if outcome.value]

@@ -9,7 +9,7 @@ from worker.core.names import OWN_DATABASE
 from worker.core.registrations import Registrations, as_json, from_json
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
-from worker.ops.own import put_local
+from worker.ops.own import put_over
 from worker.ops.parallel import each
 
 ID = "_local/webhooks"
@@ -34,7 +34,7 @@ def write(
     is not there, nothing is: making it is the business of a set-up."""
 
     def put(name: str) -> bool:
-        put_local(Database(cluster[name], database), {"_id": ID, "webhooks": as_json(known)}, within=timeout)
+        put_over(Database(cluster[name], database), {"_id": ID, "webhooks": as_json(known)}, within=timeout)
         return True
 
     return [name for name, outcome in each(names, put).items() if outcome.value]

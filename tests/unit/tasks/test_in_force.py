@@ -6,12 +6,15 @@ import threading
 
 import pytest
 
-from tasks.in_force import PREFIX, InForce
+from tasks.in_force import AWARE, PREFIX, REST, InForce
 from tasks.locks import alone
 from tests.fakes.couchdb import FakeCouch
+from tests.fakes.request import Request
 from tests.unit.tasks.world import PASSWORD, World, settings
-from worker.core.errors import LockedOut, Unauthorized
+from worker.core.errors import PasswordUnknown, Unauthorized
 from worker.core.logins import Which, Whose
+from worker.core.model import UNKNOWN, Credentials
+from worker.core.replication import endpoint
 from worker.couch.cluster import Cluster
 
 NEW = "the-next-password-1"
@@ -94,27 +97,32 @@ def test_a_node_that_is_away_is_asked_when_it_is_back_and_not_at_every_turn(
     asked = [request for request in couch.requests if request.path == ("_session",)]
     assert len(asked) <= len(NAMES) + 1
     assert world.in_force.noted(process)[("c", Whose.OURS)] is None
+    with pytest.raises(PasswordUnknown, match="nobody knows yet"):
+        process["c"].databases()
     couch["c"].heal()
-    later = another(world, couch)
-    InForce(world.settings, world.redis).settle(later)
-    assert works(later) == list(NAMES)
+    for key in world.redis.keys(f"{PREFIX}*:rest:*"):
+        assert 0 < world.redis.pttl(key) <= REST * 1000
+        world.redis.delete(key)  # it is over
+    InForce(world.settings, world.redis).settle(process)
+    assert works(process) == list(NAMES), "the process that knew nothing of it, and not a new one"
 
 
 def test_a_node_that_takes_neither_is_left_alone(world: World, couch: FakeCouch, process: Cluster) -> None:
     couch["a"].password = "somebody-elses-1"
-    for _ in range(10):
-        world.in_force.settle(process)
+    for _ in range(5):  # each a process of its own
+        cluster = another(world, couch)
+        InForce(world.settings, world.redis).settle(cluster)
+        with pytest.raises(PasswordUnknown):
+            cluster["a"].databases()
     assert sum(couch["a"].logins.wrong.values()) == 2
-    with pytest.raises(Unauthorized):
-        process["a"].databases()
 
 
 def test_a_locked_node_is_not_asked_for_its_other_password(world: World, couch: FakeCouch, process: Cluster) -> None:
     couch["a"].fail("locked")
-    world.in_force.settle(process)
+    for _ in range(3):
+        world.in_force.settle(process)
     assert world.in_force.noted(process)[("a", Whose.OURS)] is None
-    with pytest.raises(LockedOut):
-        process["a"].databases()
+    assert len([request for request in couch.requests if request.path == ("_session",)]) == len(NAMES)
 
 
 def test_while_one_process_asks_the_others_wait_for_what_it_finds(world: World, couch: FakeCouch) -> None:
@@ -146,10 +154,12 @@ def test_redis_holds_no_password(world: World, couch: FakeCouch, process: Cluste
 
 
 def test_who_knows_both_is_told_by_its_heartbeat(world: World) -> None:
-    world.in_force.aware("worker-1@here", 0)
-    assert world.in_force.unaware(["worker-1@here", "control-2@here"]) == ["control-2@here"]
+    world.in_force.aware("worker-1@here", 100)
+    assert world.in_force.unaware(["worker-1@here", "control-2@here"], 101) == ["control-2@here"]
+    later = 100 + AWARE + 1
+    assert world.in_force.unaware(["worker-1@here"], later) == ["worker-1@here"], "another one may have its name"
     with_others = World(settings(couchdb_password="another-1", couchdb_password_previous=PASSWORD))
-    assert InForce(with_others.settings, world.redis).unaware(["worker-1@here"]) == ["worker-1@here"]
+    assert InForce(with_others.settings, world.redis).unaware(["worker-1@here"], 101) == ["worker-1@here"]
 
 
 def test_it_is_paused_while_somebody_changes_them(world: World) -> None:
@@ -158,3 +168,59 @@ def test_it_is_paused_while_somebody_changes_them(world: World) -> None:
         assert mine
         assert world.in_force.paused()
     assert not world.in_force.paused()
+
+
+def test_what_was_noted_and_is_refused_is_asked_again(world: World, couch: FakeCouch, process: Cluster) -> None:
+    """Somebody set a node back to an older configuration, or a change was carried out later than was thought."""
+    world.in_force.settle(process)
+    couch["b"].password = NEW
+    with pytest.raises(Unauthorized):
+        process["b"].capabilities()
+    world.in_force.settle(process)
+    assert process["b"].capabilities().uuid == "uuid-of-b", "and that it was refused is forgotten"
+    assert world.in_force.noted(process)[("b", Whose.OURS)] is Which.CURRENT
+    assert sum(couch["b"].logins.wrong.values()) == 1, "by the call that was refused"
+
+
+def test_while_it_is_changed_nobody_asks_and_no_note_is_overwritten(
+    world: World, couch: FakeCouch, process: Cluster
+) -> None:
+    world.in_force.settle(process)
+    with alone(world.redis, "rotation"):
+        world.in_force.note("a", Whose.OURS, None)
+        couch.requests.clear()
+        world.in_force.settle(process)
+        assert couch.requests == []
+        with pytest.raises(PasswordUnknown):
+            process["a"].databases()
+        assert world.in_force.noted(process)[("a", Whose.OURS)] is None
+    world.in_force.settle(process)
+    assert works(process) == list(NAMES)
+
+
+def test_who_asked_before_a_change_began_notes_nothing_any_more(
+    world: World, couch: FakeCouch, process: Cluster
+) -> None:
+    """Its answer is of before the change, and comes after."""
+    held = alone(world.redis, "rotation")
+
+    def begin(request: Request) -> None:
+        if request.path == ("_session",) and not world.in_force.paused():
+            held.__enter__()
+
+    couch.on_request = begin
+    world.in_force.settle(process)
+    couch.on_request = lambda request: None
+    held.__exit__(None, None, None)
+    assert set(world.in_force.noted(process).values()) == {None}
+
+
+def test_of_peers_nobody_takes_unknown_for_the_same_as_ours(couch: FakeCouch) -> None:
+    """Else the admin's password would get into replication documents."""
+    more = {"replication_user": "peer", "replication_password": NEW, "replication_password_previous": "before-1"}
+    world = World(settings(**more))
+    cluster = another(world, couch)
+    world.in_force.settle(cluster)
+    node = cluster["a"].node
+    assert (node.credentials, node.peer_credentials) == (Credentials("admin", PASSWORD), UNKNOWN)
+    assert "auth" not in endpoint(node, "pdfs")

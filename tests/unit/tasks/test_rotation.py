@@ -14,13 +14,15 @@ from tasks import on_change, rotation
 from tasks.events import EventFilter
 from tasks.jobs import Job, Kind, Request, State
 from tasks.locks import alone
+from tasks.reconcile import run_setup
 from tasks.rotation import run_rotation
 from tasks.runner import Runner, Work
 from tests.builders import Listener
 from tests.fakes.couchdb import FakeCouch
+from tests.fakes.request import Request as FakeRequest
 from tests.unit.tasks.world import PASSWORD, World, job, settings, sync
-from worker.core.errors import HalfChanged, NotQuiet, ProcessUnaware, Unreachable, Unsupported
-from worker.core.logins import Which, Whose
+from worker.core.errors import Cancelled, HalfChanged, NotQuiet, ProcessUnaware, Unreachable, Unsupported
+from worker.core.logins import Which
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
 
@@ -39,8 +41,20 @@ def process(world: World, couch: FakeCouch) -> Cluster:
     return Cluster.from_settings(world.settings, couch)
 
 
-def change(world: World, cluster: Cluster, asked: Request = FORTH) -> dict[str, Any]:
-    return run_rotation(world.parts, cluster, job(asked), Listener())
+def change(world: World, cluster: Cluster, asked: Request = FORTH, control: Listener | None = None) -> dict[str, Any]:
+    """While a worker carries out what set-ups it asks for."""
+    world.publisher.on_job = lambda job_id: carry_out(world, cluster, job_id)
+    world.in_force.settle(cluster)
+    return run_rotation(world.parts, cluster, job(asked), control or Listener())
+
+
+def carry_out(world: World, cluster: Cluster, job_id: str) -> None:
+    claim = world.store.claim(job_id, "nonce", time.time())
+    found = world.job(job_id)
+    if claim.what == "claimed" and found.kind is Kind.SETUP:
+        world.in_force.settle(cluster)
+        result = run_setup(world.parts, cluster, found, Listener())
+        world.store.finish(job_id, claim.token, State.SUCCEEDED, time.time(), result=result)
 
 
 def events(world: World) -> list[str]:
@@ -61,11 +75,11 @@ def test_all_nodes_have_the_new_one_links_are_made_again_and_people_are_told(
 
     assert has(couch, NEW) == list(NAMES)
     assert [entry["node"] for entry in told["changed"]] == list(NAMES)
-    assert (told["to"], told["links_made"], told["troubles"]) == ("current", True, [])
+    assert (told["to"], told["links"]["state"]) == ("current", "succeeded")
     links = [row for node in couch.nodes.values() for row in node.databases["_replicator"].documents]
     assert len([identity for identity in links if identity.endswith(":pdfs")]) == 6
     assert events(world) == ["passwords.changed"]
-    assert world.publisher.wanted_soon == ["reconcile"]
+    assert "reconcile" in world.publisher.wanted_soon
     assert not world.in_force.paused()
     again = change(world, process)
     assert (again["changed"], events(world)) == ([], ["passwords.changed"])
@@ -75,7 +89,7 @@ def test_all_nodes_have_the_new_one_links_are_made_again_and_people_are_told(
 
 def test_where_no_links_are_wanted_none_are_made(couch: FakeCouch) -> None:
     world = World(settings(couchdb_password=NEW, couchdb_password_previous=PASSWORD, continuous_replication=False))
-    change(world, Cluster.from_settings(world.settings, couch))
+    assert change(world, Cluster.from_settings(world.settings, couch))["links"] is None
     assert all(not node.databases["_replicator"].documents for node in couch.nodes.values())
 
 
@@ -138,6 +152,8 @@ def test_it_waits_for_what_runs_and_nothing_begins_meanwhile(
             if world.in_force.paused():
                 paused.set()
 
+    world.in_force.settle(process)
+    world.publisher.on_job = lambda job_id: carry_out(world, process, job_id)
     done = threading.Thread(target=run_rotation, args=(world.parts, process, job(FORTH), Watching()))
     with busy(world):
         done.start()
@@ -172,20 +188,20 @@ def test_half_done_is_told_goes_on_working_and_is_finished_by_asking_again(
 ) -> None:
     for name in NAMES:
         couch[name].create("pdfs")
-    parts = world.parts
 
-    def go_down(name: str, whose: Whose, which: Which | None) -> None:
-        world.in_force.note(name, whose, which)
-        if (name, which) == ("b", None):
+    def go_down(request: FakeRequest) -> None:
+        if request.method == "PUT" and request.path[-2:-1] == ("admins",) and has(couch, NEW) == ["a"]:
             couch["b"].fail("refused")
 
-    object.__setattr__(parts, "in_force", _Noting(world, go_down))
-    last = Job("id", Kind.ROTATE, State.RUNNING, None, FORTH.params, 0, failures=world.max_attempts - 1)
-    with pytest.raises(HalfChanged):
-        run_rotation(parts, process, last, Listener())
-    assert events(world) == ["passwords.half-changed"]
+    couch.on_request = go_down
+    for tries in (1, 2):
+        with pytest.raises(HalfChanged, match=r"is on a \(ours\)"):
+            change(world, process)
+        assert events(world) == ["passwords.half-changed"] * tries
+    couch.on_request = lambda request: None
     assert has(couch, NEW) == ["a"]
     couch["b"].heal()
+    world.redis.delete(*world.redis.keys("nbr:passwords:*:rest:*"))  # it has rested
 
     # another process works with all of them, and asks b which it has
     later = Cluster.from_settings(world.settings, couch)
@@ -197,12 +213,19 @@ def test_half_done_is_told_goes_on_working_and_is_finished_by_asking_again(
     assert all(count < 5 for node in couch.nodes.values() for count in node.logins.wrong.values())
 
 
-class _Noting:
-    """What is known, with a note in the test's hands."""
-
-    def __init__(self, world: World, note: Any) -> None:
-        self.note = note
-        self.noted, self.unaware = world.in_force.noted, world.in_force.unaware
+def test_who_stops_it_in_the_middle_is_told_where_it_stands(world: World, couch: FakeCouch, process: Cluster) -> None:
+    control = Listener()
+    control.stop_when = lambda told: Cancelled() if has(couch, NEW) == ["a"] else None
+    with pytest.raises(Cancelled):
+        change(world, process, control=control)
+    (event,) = world.events.list(EventFilter()).events
+    assert (event.type.value, event.detail) == (
+        "passwords.half-changed",
+        "it was stopped; a (ours) has the new one",
+    )
+    assert "reconcile" in world.publisher.wanted_soon, "links are made again"
+    change(world, process)
+    assert has(couch, NEW) == list(NAMES)
 
 
 def test_jobs_wait_while_passwords_change(world: World, couch: FakeCouch, process: Cluster) -> None:

@@ -20,7 +20,7 @@ from worker.core.names import is_own
 from worker.couch.database import Database
 from worker.ops.control import Control
 from worker.ops.ensure import same_security
-from worker.ops.own import put_local
+from worker.ops.own import put_over
 from worker.ops.restore.chain import DOCUMENTS, Chain
 from worker.ops.restore.mark import MARK, SYSTEM, Reached, begin, begun, end, reach
 from worker.ops.restore.result import Refusals, Restored
@@ -137,7 +137,7 @@ def _write_local(chain: Chain, target: Database, result: Restored) -> None:
     for line in chain.local():
         document = msgspec.json.decode(line)
         if document["_id"] != MARK:
-            put_local(target, {key: value for key, value in document.items() if key != "_rev"})
+            put_over(target, {key: value for key, value in document.items() if key != "_rev"})
             result.local_documents += 1
 
 

@@ -15,7 +15,7 @@ from worker.couch.database import Database
 from worker.couch.server import Server
 from worker.ops.control import Control, Quiet
 from worker.ops.look import LOOK_TIMEOUT
-from worker.ops.own import ensure_own_database, put_local
+from worker.ops.own import ensure_own_database, put_over
 from worker.ops.parallel import each, pooled, values
 from worker.ops.restore.chain import Chain
 from worker.ops.restore.database import is_begun, restore_new
@@ -83,7 +83,7 @@ class _Done:
         with self._lock:
             told = restored.refused.as_json(MOST_KEPT) if restored.refused.count else None
             self.refused[restored.database] = told
-            put_local(self._own, {"_id": DONE, "backup": self._backup, "databases": self.refused})
+            put_over(self._own, {"_id": DONE, "backup": self._backup, "databases": self.refused})
 
 
 def finished(cluster: Cluster, node: str) -> None:

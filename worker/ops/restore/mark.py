@@ -13,7 +13,7 @@ from typing import Any
 
 from worker.core.errors import Conflict, DatabaseExists, NotFound
 from worker.couch.database import Database
-from worker.ops.own import put_local
+from worker.ops.own import put_over
 
 MARK = "_local/notebook-restore"
 SYSTEM = ("_users",)  # a new server has it already
@@ -39,7 +39,7 @@ def begin(
     written to it then.
     """
     if target.create(**shape) or is_bare(target) or (retried and is_untouched(target)):
-        put_local(target, {"_id": MARK, **about, "reached": -1})
+        put_over(target, {"_id": MARK, **about, "reached": -1})
         return None
     mark = target.get(MARK)
     if mark is None or not _is_of(mark, about):
@@ -68,7 +68,7 @@ def reach(target: Database, place: int, refused: Mapping[str, Any]) -> None:
             node=target.server.node.name,
             database=target.name,
         )
-    put_local(target, {**found, "reached": place, "refused": refused})
+    put_over(target, {**found, "reached": place, "refused": refused})
 
 
 def end(target: Database) -> None:
