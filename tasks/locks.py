@@ -27,7 +27,7 @@ LEASE = {
     "security": 30.0,
     "canary": 30.0,
     "backups": 30.0,
-    "rotation": 20.0,
+    "rotation": 12.0,
     "audits": 30.0,
     "receivers": 30.0,
 }
