@@ -50,7 +50,8 @@ ENV_HEAD = """\
 # The environment wins over this file. Empty is the same as unset. A secret may come from a file instead:
 # COUCHDB_PASSWORD_FILE=/run/secrets/couchdb in place of COUCHDB_PASSWORD.
 # For Docker Compose fill in COUCHDB_USER, COUCHDB_PASSWORD, API_TOKENS, FLOWER_BASIC_AUTH and, at the end,
-# REDIS_PASSWORD; and SECRET_KEY, so that sign-ins outlive a restart and receivers of events can be added. Keep passwords to letters, digits, - and _: some of them become part of a URL.
+# REDIS_PASSWORD; and SECRET_KEY, so that sign-ins outlive a restart and receivers of events can be added. Keep
+# passwords to letters, digits, - and _: some of them become part of a URL.
 """
 
 
