@@ -42,6 +42,8 @@ OPEN_ENDPOINTS = frozenset(
         "static",
     }
 )
+# what proxies and supervisors ask: told to wait, they would take for down what is well
+UNLIMITED = frozenset({"health.look", "nodes.ready"})
 ANONYMOUS = "anonymous"  # no token may have this name (config.tokens)
 CHALLENGE = 'Bearer realm="notebook-replication"'
 _NETLOC = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:@/\[\]]+))(?::[0-9]*)?")
@@ -177,6 +179,8 @@ class Gate:
             )
 
     def _check_rate(self, found: Caller | None) -> None:
+        if request.endpoint in UNLIMITED:
+            return
         named = found is not None and found.name != ANONYMOUS
         seconds = self._limits.seconds_until_allowed(found.name if found and named else None, address())
         if seconds is not None:

@@ -89,6 +89,12 @@ def test_who_asks_too_often_is_told_to_wait() -> None:
     assert strangers == [401] * 5 + [429] * 2
 
 
+@pytest.mark.parametrize("path", ["/api/health", "/api/nodes/primary/ready"])
+def test_a_proxy_is_never_told_to_wait(path: str) -> None:
+    world = World(settings(api_tokens=TOKEN, api_rate_per_minute=2))
+    assert {world.client.get(path).status_code for _ in range(5)} == {503}
+
+
 def test_what_is_refused_counts_as_well() -> None:
     world = World(settings(api_tokens=TOKEN, api_rate_per_minute=5))
     headers = {"Authorization": "Basic x"}
