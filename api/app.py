@@ -143,8 +143,9 @@ def create_app(
 
 def _secured(response: Response) -> Response:
     headers = response.headers
-    for name, value in _SECURITY.items():
-        headers.setdefault(name, value)
+    # at once: werkzeug looks through all of them for each that is set alone
+    present = {name for name, _ in headers}
+    headers.extend([pair for pair in _SECURITY.items() if pair[0] not in present])
     if request.is_secure:
         headers.setdefault("Strict-Transport-Security", f"max-age={_ONE_YEAR}")
     return response

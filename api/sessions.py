@@ -65,6 +65,8 @@ class Sessions:
         One that is forged is no different from one that a restart has ended, and nobody guesses a signature: so it
         does not count as a wrong token.
         """
+        if "HTTP_COOKIE" not in request.environ:  # of every program, and quicker to see than by looking for one
+            return None
         cookie = request.cookies.get(_NAMES[request.is_secure])
         if cookie is None:
             return None

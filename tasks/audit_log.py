@@ -8,7 +8,7 @@ Apart from the events, because it is for other eyes: it names callers and addres
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import redis
@@ -58,13 +58,11 @@ class AuditLog:
 
     def record(self, change: Change) -> None:
         """Log and keep it. Where Redis is away it is in the log alone: what was done, was done."""
-        log.info(
-            "audit", **{name: value for name, value in asdict(change).items() if name != "at" and value is not None}
-        )
+        log.info("audit", **{name: value for name, value in vars(change).items() if name != "at" and value is not None})
         key, most = (KEY, KEPT) if change.problem is None else (REFUSED_KEY, REFUSED_KEPT)
         try:
             with translated():
-                self._redis.xadd(key, {"change": json.dumps(asdict(change))}, maxlen=most, approximate=True)
+                self._redis.xadd(key, {"change": json.dumps(vars(change))}, maxlen=most, approximate=True)
         except StoreUnavailable as error:
             log.warning("audit record is in the log alone: Redis is away", error=str(error))
 
