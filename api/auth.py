@@ -155,7 +155,11 @@ class Gate:
         if found is None:
             challenge = f'{CHALLENGE}, error="invalid_token"'
             raise Problem(
-                "unauthorized", "this is not one of the tokens in API_TOKENS", {"WWW-Authenticate": challenge}
+                "unauthorized",
+                "this is none of the tokens that open here"
+                if scheme.lower() == "bearer"
+                else "send Bearer and a token",
+                {"WWW-Authenticate": challenge},
             )
         return Caller(found.name, found.role)
 
@@ -210,7 +214,8 @@ def host_name(netloc: str) -> str:
 
 def _check_host(netloc: str, hosts: frozenset[str]) -> None:
     if host_name(netloc) not in hosts:
-        raise Problem("misdirected", f"{netloc!r} is not a host of this server: API_ALLOWED_HOSTS can add it")
+        name = host_name(netloc) or netloc
+        raise Problem("misdirected", f"{name!r} is not a host of this server: API_ALLOWED_HOSTS can add it")
 
 
 def _is_here(address: str) -> bool:

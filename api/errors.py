@@ -49,6 +49,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "webhook-of-settings": (409, "The webhook receiver is one of the settings"),
     "body-too-large": (413, "The body is too large"),
     "not-json": (415, "Only JSON is accepted"),
+    "not-a-form": (415, "Only a form is accepted"),
     "misdirected": (421, "This server does not answer to that host name"),
     "invalid-request": (422, "The request is not valid"),
     "idempotency-key-reused": (422, "The Idempotency-Key belongs to another request"),

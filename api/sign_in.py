@@ -36,6 +36,8 @@ def page() -> Response:
 @blueprint.post("/sign-in")
 def enter() -> Response:
     """Sign in with the form's `token`, and go on to `next`."""
+    if request.mimetype not in {"application/x-www-form-urlencoded", "multipart/form-data"}:
+        raise Problem("not-a-form", "send the field token as a form does: application/x-www-form-urlencoded")
     parts = context()
     try:
         found = parts.gate.token(request.form.get("token", ""))
@@ -43,7 +45,7 @@ def enter() -> Response:
         return _page(problem.status, problem.detail, problem.headers)
     if found is None:
         log.warning("sign-in refused", address=auth.address())
-        return _page(401, "This is not one of the tokens in API_TOKENS.")
+        return _page(401, "This is none of the tokens that open here.")
     response = _to(request.form.get("next", ""))
     before = _session()
     if before is not None:

@@ -46,6 +46,7 @@ def new(name: str, role: str, path: Path | None) -> None:
 def _add(path: Path, line: str) -> None:
     """Add a line to the file that is there, with its owner and mode: whoever reads it goes on reading the same one.
     Raises ValueError where the whole would not be a list of tokens any more."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # two at once would both think that the name is free
         before = file.read()

@@ -186,8 +186,8 @@ class Settings(BaseModel):
         SecretStr(""),
         description="Bearer tokens, comma-separated (or API_TOKENS_FILE, one a line): `name=role:token`, where the "
         "role is view, operate or admin, and the token at least 16 characters or sha256:<its hex digest>. "
-        "`./nbr token new` makes one. Without name and role it is an admin's. What is written in API_TOKENS_FILE or "
-        "`.env` counts a second after it was changed. Empty: no token is asked for, on loopback alone.",
+        "`./nbr token new NAME --role ROLE` makes one. Without name and role it is an admin's. What is written in "
+        "API_TOKENS_FILE or `.env` counts a second after it was changed. Empty: no token is asked for, on loopback alone.",
     )
     api_allow_anonymous: Literal["", "view", "operate", "admin"] = Field(
         "",
@@ -203,7 +203,8 @@ class Settings(BaseModel):
         SecretStr(""),
         description="Seals what is kept for callers (webhook receivers) and signs sign-ins (or SECRET_KEY_FILE): at "
         "least 32 characters; several are separated by blanks, the newest first. `openssl rand -hex 32` makes one. "
-        "Empty: sign-ins end with the API's process, and no receivers can be added.",
+        "Empty: sign-ins end with the API's process, and no receivers can be added; `python app.py` makes one by "
+        "itself.",
     )
     api_proxies: int = Field(
         0,
@@ -467,6 +468,15 @@ class Settings(BaseModel):
         parse_tokens(value.get_secret_value())
         return value
 
+    @field_validator("api_allowed_hosts")
+    @classmethod
+    def _plain_hosts(cls, value: str) -> str:
+        for host in split(value):
+            # an IPv6 address has colons and no port
+            if "/" in host or "*" in host or (":" in host and host.count(":") == 1) or "[" in host:
+                raise ValueError(f"{host}: a host name alone, like api.example.com: no scheme, port, path or *")
+        return value
+
     @field_validator("secret_key")
     @classmethod
     def _long_keys(cls, value: SecretStr) -> SecretStr:
@@ -551,7 +561,8 @@ class Settings(BaseModel):
         if self.api_host not in LOOPBACK_HOSTS and not self.tokens and not self.api_allow_anonymous:
             raise ValueError(
                 f"API_HOST={self.api_host} would let the network in without asking for a token: set API_TOKENS "
-                "(./nbr token new makes one), listen on 127.0.0.1, or say in API_ALLOW_ANONYMOUS what everybody may do"
+                "(./nbr token new NAME --role ROLE makes one), listen on 127.0.0.1, or say in API_ALLOW_ANONYMOUS what "
+                "everybody may do"
             )
         if self.api_proxies and not self.tokens and not self.api_allow_anonymous:
             raise ValueError(

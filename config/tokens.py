@@ -21,6 +21,7 @@ _DIGEST = re.compile(r"sha256:([0-9a-f]{64})", re.IGNORECASE)
 _NAMED = "[a-z0-9][a-z0-9._-]{0,62}"
 _ENTRY = re.compile(rf"(?:(?:(?P<name>{_NAMED})=)?(?P<role>view|operate|admin):)?(?P<token>.+)")
 _NAME = re.compile(_NAMED)
+_SLIP = re.compile(r"\s*[^:=]{1,63}=\s*(?!view:|operate:|admin:)(?P<role>[A-Za-z]{1,20}):.*")
 # what callers without a token, and tokens without a name, are called
 _TAKEN = re.compile("anonymous|token-.*")
 
@@ -105,9 +106,11 @@ def _token(entry: str, number: int) -> Token:
     match = _ENTRY.fullmatch(entry)
     kept = _DIGEST.fullmatch(match["token"]) if match else None
     if match is None or not (kept or _is_plain(match["token"])):
+        slip = _SLIP.fullmatch(entry)
+        why = f"{slip['role']!r} is no role (view, operate or admin), or: " if slip else ""
         raise ValueError(
-            f"entry {number}: each token needs at least {MIN_LENGTH} characters and no colon, or is sha256:<64 hex "
-            "digits>; before it may stand a role (view, operate or admin) and a name, like ci=operate:sha256:..."
+            f"entry {number}: {why}each token needs at least {MIN_LENGTH} characters and no colon, or is sha256:<64 "
+            "hex digits>; before it may stand a role and a name, like ci=operate:sha256:..."
         )
     if match["name"] and _TAKEN.fullmatch(match["name"]):
         raise ValueError(f"entry {number}: {match['name']!r} is no name for a token: give it another")

@@ -54,4 +54,12 @@ def test_what_cannot_be_is_refused_and_nothing_written(tmp_path: Path) -> None:
     assert path.read_text() == before
     assert "is no name" in run("No Name", "--role", "view").stderr
     assert run("ci", "--role", "boss").exit_code == 2
-    assert run("ci", "--role", "view", "--file", str(tmp_path / "no" / "folder")).exit_code == 1
+    assert run("ci", "--role", "view", "--file", str(tmp_path)).exit_code == 2
+    (tmp_path / "file").write_text("")
+    assert run("ci", "--role", "view", "--file", str(tmp_path / "file" / "below")).exit_code == 1
+
+
+def test_a_folder_that_is_not_there_yet_is_made_for_us_alone(tmp_path: Path) -> None:
+    path = tmp_path / "secrets" / "tokens"
+    assert run("ci", "--role", "view", "--file", str(path)).exit_code == 0
+    assert path.parent.stat().st_mode & 0o777 == 0o700

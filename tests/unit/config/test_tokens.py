@@ -40,8 +40,9 @@ def test_a_token_may_look_like_a_name(token: str) -> None:
 )
 def test_a_slip_before_a_digest_makes_no_token_of_the_whole_line(slip: str) -> None:
     """It would be an admin's, and stand in the settings for everybody to read."""
-    with pytest.raises(ValueError, match="no colon"):
+    with pytest.raises(ValueError, match="no colon") as refused:
         parse_tokens(f"{slip}sha256:{DIGEST}")
+    assert ("'operator' is no role" in str(refused.value)) is (slip == "ci=operator:")
 
 
 @pytest.mark.parametrize("name", ["anonymous", "token-12345678"])

@@ -252,7 +252,7 @@ _ALL = (
         "tokens-in-plain",
         Grade.LOW,
         "tokens are written out in the settings: who reads those, or a copy of them, gets in",
-        "write sha256: and the digest in their place (./nbr token new makes one and its line)",
+        "write sha256: and the digest in their place (./nbr token new NAME --role ROLE makes one and its line)",
     ),
     _own(
         "api-on-a-network",
