@@ -187,7 +187,8 @@ class Settings(BaseModel):
         description="Bearer tokens, comma-separated (or API_TOKENS_FILE, one a line): `name=role:token`, where the "
         "role is view, operate or admin, and the token at least 16 characters or sha256:<its hex digest>. "
         "`./nbr token new NAME --role ROLE` makes one. Without name and role it is an admin's. What is written in "
-        "API_TOKENS_FILE or `.env` counts a second after it was changed. Empty: no token is asked for, on loopback alone.",
+        "API_TOKENS_FILE or `.env` counts a second after it was changed. Empty: no token is asked for, on loopback "
+        "alone.",
     )
     api_allow_anonymous: Literal["", "view", "operate", "admin"] = Field(
         "",
