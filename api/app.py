@@ -107,9 +107,10 @@ def create_app(
         # the last that many entries are our proxies' word, and what stands before them anybody's
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.api_proxies, x_proto=1, x_host=0)  # type: ignore[method-assign]
     errors.install(app)
-    tokens = Tokens(settings, functools.partial(_tokens_refused, recorded, clock))
+    tell = functools.partial(_record, recorded, clock)
+    tokens = Tokens(settings, functools.partial(_tell_of_tokens, tell))
     sessions = Sessions(settings, tokens, sign_ins)
-    gate = Gate(settings, tokens, sessions, openapi.roles(app), functools.partial(_locked, recorded, clock))
+    gate = Gate(settings, tokens, sessions, openapi.roles(app), functools.partial(_tell_of_lock, tell))
     gate.install(app)
     app.after_request(_secured)
     audit.install(app, audit_log, clock)
@@ -151,17 +152,19 @@ def _secured(response: Response) -> Response:
     return response
 
 
-def _tokens_refused(recorded: Events, clock: Callable[[], float], why: str) -> None:
+def _tell_of_tokens(tell: Callable[..., None], why: str) -> None:
     detail = f"API_TOKENS was changed and cannot be used, so what it said before counts on: {why}"
-    try:
-        recorded.record("access.tokens-refused", at=clock(), detail=detail, severity="error")
-    except StoreUnavailable:
-        log.warning("event not kept: Redis is away")
+    tell("access.tokens-refused", "error", detail)
 
 
-def _locked(recorded: Events, clock: Callable[[], float], address: str) -> None:
+def _tell_of_lock(tell: Callable[..., None], address: str) -> None:
     detail = f"too many wrong tokens came from {address}: no token from there is looked at for {LOCKED_MINUTES} minutes"
+    tell("access.locked-out", "warning", detail, address=address)
+
+
+def _record(recorded: Events, clock: Callable[[], float], type: str, severity: str, detail: str, **data: str) -> None:
+    """Without Redis the log alone has it: nobody who asks is held up by that."""
     try:
-        recorded.record("access.locked-out", at=clock(), detail=detail, severity="warning", address=address)
+        recorded.record(type, at=clock(), detail=detail, severity=severity, **data)
     except StoreUnavailable:
-        log.warning("event not kept: Redis is away", address=address)
+        log.warning("event not kept: Redis is away", type=type, **data)

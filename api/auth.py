@@ -116,8 +116,8 @@ class Gate:
                 "send the header Authorization: Bearer TOKEN, or sign in at /sign-in",
                 {"WWW-Authenticate": CHALLENGE},
             )
-        if found is not None and not is_open:
-            _check_role(found, self._needed(request.endpoint, request.method))
+        if not is_open:
+            check_role(found, self._needed(request.endpoint, request.method))
         if request.method not in _SAFE_METHODS:
             _check_origin(hosts)
             self._check_csrf(found)
@@ -228,12 +228,7 @@ def _is_here(address: str) -> bool:
 
 def check_role(found: Caller | None, needed: Role) -> None:
     """Raises Problem where this caller's role does not reach so far."""
-    if found is not None:
-        _check_role(found, needed)
-
-
-def _check_role(found: Caller, needed: Role) -> None:
-    if found.role < needed:
+    if found is not None and found.role < needed:
         raise Problem(
             "forbidden",
             f"{found.name} has the role {found.role.word}; this takes {needed.word}",

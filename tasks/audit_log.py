@@ -15,14 +15,13 @@ import redis
 
 from config.logs import get
 from tasks.redis import StoreUnavailable, translated
+from tasks.streams import rows
 
 log = get(__name__)
 KEY = "nbr:audit"
 REFUSED_KEY = "nbr:audit:refused"
 KEPT = 10_000
 REFUSED_KEPT = 1_000
-_AT_ONCE = 200
-_BEFORE_ALL = "0-0"
 LONGEST_PATH = 500  # characters
 
 
@@ -70,19 +69,11 @@ class AuditLog:
         self, *, refused: bool = False, caller: str | None = None, before: str | None = None, limit: int = 50
     ) -> AuditPage:
         """Raises StoreUnavailable."""
-        key = REFUSED_KEY if refused else KEY
         found: list[tuple[str, Change]] = []
-        upper = f"({before}" if before else "+"
-        while before != _BEFORE_ALL:  # nothing is before it, and Redis refuses to be asked
-            with translated():
-                rows = self._redis.xrevrange(key, max=upper, min="-", count=_AT_ONCE)
-            for made, fields in rows:
-                change = Change(**json.loads(fields["change"]))
-                if caller in {None, change.caller}:
-                    found.append((made, change))
-                if len(found) > limit:
-                    return AuditPage(found[:limit], found[limit - 1][0])
-            if len(rows) < _AT_ONCE:
-                return AuditPage(found, None)
-            upper = f"({rows[-1][0]}"
-        return AuditPage([], None)
+        for made, fields in rows(self._redis, REFUSED_KEY if refused else KEY, before=before):
+            change = Change(**json.loads(fields["change"]))
+            if caller in {None, change.caller}:
+                found.append((made, change))
+            if len(found) > limit:
+                return AuditPage(found[:limit], found[limit - 1][0])
+        return AuditPage(found, None)

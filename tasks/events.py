@@ -7,7 +7,7 @@ for ever: whoever needs every event has it sent (docs/api.md), or collects the l
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,14 +15,13 @@ import redis
 
 from config.logs import get
 from tasks.redis import StoreUnavailable, translated
+from tasks.streams import rows
 from worker.core.events import Event, EventType, Severity, as_json, complete, of_json
 from worker.core.redact import scrub_all
 
 log = get(__name__)
 KEY = "nbr:events"
 KEPT = 1_000
-_AT_ONCE = 200
-_BEFORE_ALL = "0-0"
 
 
 @dataclass(frozen=True)
@@ -109,24 +108,12 @@ class Events:
         `next` is the id to go on with in the same direction; None where there is no more.
         """
         found: list[Event] = []
-        for event in self._rows(before, after):
+        for event in (_event(*row) for row in rows(self._redis, KEY, before=before, after=after)):
             if wanted.accepts(event):
                 found.append(event)
             if len(found) > limit:
                 return EventPage(found[:limit], found[limit - 1].id)
         return EventPage(found, None)
-
-    def _rows(self, before: str | None, after: str | None) -> Iterator[Event]:
-        forwards = after is not None
-        read = self._redis.xrange if forwards else self._redis.xrevrange
-        while before != _BEFORE_ALL:  # nothing is before it, and Redis refuses to be asked
-            bounds = {"min": f"({after}" if after else "-", "max": f"({before}" if before else "+"}
-            with translated():
-                rows = read(KEY, **bounds, count=_AT_ONCE)
-            yield from (_event(*row) for row in rows)
-            if len(rows) < _AT_ONCE:
-                return
-            before, after = (before, rows[-1][0]) if forwards else (rows[-1][0], after)
 
 
 def _event(made: str, fields: dict[str, str]) -> Event:

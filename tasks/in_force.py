@@ -29,6 +29,7 @@ from worker.core.logins import Which, Whose
 from worker.couch.cluster import Cluster
 from worker.ops.logins import taken
 from worker.ops.parallel import each
+from worker.ops.rotation import Place
 
 log = get(__name__)
 PREFIX = "nbr:passwords:"
@@ -41,7 +42,6 @@ AWARE = 30.0  # seconds for which a process that told it knows both is believed
 KEPT = 30 * 86_400  # seconds
 _CHANGING = "changing"
 
-Task = tuple[str, Whose]  # a node, and whose password there
 # Note what a node told, unless something else was noted since it was asked, or somebody is changing it.
 # KEYS: what is noted, the lease. ARGV: field, what was noted before or '', what it told, seconds to keep it
 _NOTE = """
@@ -95,7 +95,7 @@ class InForce:
             finally:
                 self._lock.release()
 
-    def noted(self, cluster: Cluster) -> dict[Task, Which | None]:
+    def noted(self, cluster: Cluster) -> dict[Place, Which | None]:
         """What is known; None: not."""
         return _known(cluster, self._said())
 
@@ -110,7 +110,7 @@ class InForce:
             said: Mapping[str, str] = self._redis.hgetall(self._key)
         return said
 
-    def _use(self, cluster: Cluster, said: Mapping[str, str]) -> list[Task]:
+    def _use(self, cluster: Cluster, said: Mapping[str, str]) -> list[Place]:
         """Returns those that have to be asked: nothing is known of them, or what is known was refused."""
         unknown = []
         for (name, whose), which in _known(cluster, said).items():
@@ -121,7 +121,7 @@ class InForce:
                 unknown.append((name, whose))
         return unknown
 
-    def _find_out(self, cluster: Cluster, unknown: list[Task], said: Mapping[str, str]) -> None:
+    def _find_out(self, cluster: Cluster, unknown: list[Place], said: Mapping[str, str]) -> None:
         key, nonce = f"{self._key}:asking", uuid.uuid4().hex
         with translated():
             resting = {task for task in unknown if self._redis.exists(self._rest(*task))}
@@ -197,7 +197,7 @@ class InForce:
         return self.changing and is_held(self._redis, PAUSE)
 
 
-def _known(cluster: Cluster, said: Mapping[str, str]) -> dict[Task, Which | None]:
+def _known(cluster: Cluster, said: Mapping[str, str]) -> dict[Place, Which | None]:
     which = {one.value: one for one in Which}
     return {
         (name, whose): which.get(said.get(_field(name, whose), ""))

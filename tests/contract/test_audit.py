@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.contract.conftest import Site
-from worker.core.audit.observed import OwnSeen
+from tests.unit.worker.core.audit.seen import own
 from worker.core.model import Credentials
 from worker.couch.cluster import Cluster
 from worker.couch.database import Database
@@ -30,20 +30,7 @@ from worker.ops.control import Unattended
 pytestmark = pytest.mark.contract
 
 NOW = 1_795_446_000.0
-OWN = OwnSeen(
-    logins=(),
-    replication_user=True,
-    stores=(),
-    api_tokens=True,
-    plain_tokens=0,
-    anonymous_role="",
-    api_host="127.0.0.1",
-    flower_password=True,
-    flower_host="127.0.0.1",
-    backups=False,
-    sealed=False,
-    receivers=(),
-)
+OWN = own(logins=(), stores=(), backups=False, sealed=False, receivers=())
 OPEN: dict[str, Any] = {"members": {"names": [], "roles": []}, "admins": {"names": [], "roles": []}}
 CLOSED: dict[str, Any] = {"members": {"names": [], "roles": ["_admin"]}, "admins": {"names": [], "roles": ["_admin"]}}
 CONFIG = ("_node", "_local", "_config")
