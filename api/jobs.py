@@ -10,7 +10,7 @@ from flask import Blueprint, Response, g
 from api import auth, reading
 from api.answers import SOON, answer
 from api.context import context
-from api.errors import Problem, unknown_job
+from api.errors import Problem
 from api.openapi import Answer, Operation, operation
 from api.schemas import JobBody, JobsBody, JobsQuery, NoQuery, RetryRequest
 from api.streaming import KEEP_ALIVE, MEDIA, message, streamed
@@ -65,7 +65,7 @@ def cancel(job_id: str) -> Response:
     _require_role(by_id(job_id))
     job = context().jobs.cancel(job_id)
     if job is None:
-        raise unknownby_id(job_id)
+        raise unknown_job(job_id)
     g.about = f"cancel {job.kind.value} {job.database or ''}".rstrip()  # for the audit log
     if job.ended:
         return answer(JobBody.of(job))
@@ -119,7 +119,7 @@ def _require_role(job: Job) -> None:
 def by_id(job_id: str) -> Job:
     job = context().jobs.get(job_id) if _UUID.fullmatch(job_id) else None
     if job is None:
-        raise unknownby_id(job_id)
+        raise unknown_job(job_id)
     return job
 
 

@@ -6,21 +6,17 @@ can be done here that cannot be done with curl.
 
 from __future__ import annotations
 
-from typing import Any
-
-from flask import Blueprint, Response, request
-from pydantic import BaseModel
+from flask import Blueprint, Response
 
 from api import database_rows, node_history, reading, topology
-from api.backup_schemas import BackupQuery, BackupsBody, BackupsQuery
+from api.backup_schemas import BackupQuery, BackupsQuery
 from api.backups import detail as backup_detail
 from api.backups import listed as backups_listed
 from api.context import Context, context
 from api.dashboard import charts, graph, safety
 from api.dashboard.rendering import page
 from api.dashboard.words import moment
-from api.database_schemas import HOURS, MINUTE, DatabasesQuery, HistoryBody
-from api.errors import Problem
+from api.database_schemas import HOURS, MINUTE, DatabasesQuery, HistoryBody, Only, Sort
 from api.health import look_at
 from api.jobs import by_id
 from api.nodes import detail as node_detail
@@ -28,6 +24,7 @@ from api.schemas import EventBody, EventsBody, EventsQuery, JobBody, JobsBody, J
 from tasks.events import EventFilter
 from tasks.jobs import Job, Kind, State
 from tasks.store import Filter
+from worker.core.events import EventType
 
 blueprint = Blueprint("dashboard", __name__)
 
@@ -42,11 +39,9 @@ def overview() -> Response:
     parts = context()
     now = parts.clock()
     whole = topology.picture(parts)
-    backups = _backups(parts, BackupsQuery()) if parts.backup_plan.on else None
+    backups = backups_listed(parts, BackupsQuery()) if parts.backup_plan.on else None
     failed = _failed_since(parts, now - HOUR)
-    findings = safety.assess(
-        whole, look_at(parts), backups, len(failed), max_lag=parts.settings.ready_max_lag, now=now
-    )
+    findings = safety.assess(whole, look_at(parts), backups, len(failed), max_lag=parts.settings.ready_max_lag, now=now)
     level = safety.worst(findings)
     places = graph.places([node.name for node in whole.nodes])
     curves = {(link.source, link.target): graph.curve(places[link.source], places[link.target]) for link in whole.links}
@@ -68,9 +63,9 @@ def overview() -> Response:
 
 @blueprint.get("/databases")
 def databases() -> Response:
-    asked = reading.query(DatabasesQuery)
+    asked = reading.query(DatabasesQuery, form=True)
     found = database_rows.page(context(), asked)
-    return page("databases", observed_at=found.observed_at, found=found, asked=asked)
+    return page("databases", observed_at=found.observed_at, found=found, asked=asked, only=Only, sorts=Sort)
 
 
 @blueprint.get("/databases/<path:name>")
@@ -109,7 +104,7 @@ def node(name: str) -> Response:
 
 @blueprint.get("/jobs")
 def jobs() -> Response:
-    asked = reading.query(JobsQuery)
+    asked = reading.query(JobsQuery, form=True)
     parts = context()
     wanted = Filter(asked.kind, asked.state, asked.database)
     found = parts.jobs.list(wanted, cursor=asked.cursor, limit=asked.limit)
@@ -125,18 +120,18 @@ def job(job_id: str) -> Response:
 
 @blueprint.get("/backups")
 def backups() -> Response:
-    asked = reading.query(BackupsQuery)
+    asked = reading.query(BackupsQuery, form=True)
     parts = context()
     if not parts.backup_plan.on:
         return page("backups_off")
-    found = _backups(parts, asked)
+    found = backups_listed(parts, asked)
     sizes = charts.sparkline([one.stored_bytes for one in reversed(found.backups)], 240, 40)
     return page("backups", observed_at=found.observed_at, found=found, asked=asked, sizes=sizes)
 
 
 @blueprint.get("/backups/<backup:backup_id>")
 def backup(backup_id: str) -> Response:
-    asked = reading.query(BackupQuery)
+    asked = reading.query(BackupQuery, form=True)
     parts = context()
     if not parts.backup_plan.on:
         return page("backups_off")
@@ -146,8 +141,8 @@ def backup(backup_id: str) -> Response:
 
 @blueprint.get("/events")
 def events() -> Response:
-    asked = reading.query(EventsQuery)
-    return page("events", found=_events(context(), asked), asked=asked)
+    asked = reading.query(EventsQuery, form=True)
+    return page("events", found=_events(context(), asked), asked=asked, event_types=EventType)
 
 
 def _events(parts: Context, asked: EventsQuery) -> EventsBody:
@@ -155,10 +150,6 @@ def _events(parts: Context, asked: EventsQuery) -> EventsBody:
         EventFilter(asked.type, asked.node), before=asked.before, after=asked.after, limit=asked.limit
     )
     return EventsBody(events=[EventBody.of(event) for event in found.events], next=found.next)
-
-
-def _backups(parts: Context, asked: BackupsQuery) -> BackupsBody:
-    return backups_listed(parts, asked)
 
 
 def _running(parts: Context) -> list[Job]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from flask import Flask, Response, redirect, render_template, request
+from pydantic import BaseModel
 
 from api import auth
 from api.context import context
 from api.dashboard import words
 from api.errors import Problem
+from api.jobs import ADMINS
 from config.tokens import Role
 
 POLICY = (
@@ -44,8 +47,19 @@ def page(template: str, status: int = 200, **data: Any) -> Response:
         may_admin=role >= Role.ADMIN,
         csrf_token=parts.sessions.csrf_token(session) if session else None,
         flower=parts.settings.flower_link,
+        admin_kinds=ADMINS,
+        seconds_between=lambda begun, ended: words.moment(ended) - words.moment(begun),
+        query=_query,
+        milliseconds=words.milliseconds,
+        number=words.number,
     )
     return Response(text, status, {"Content-Security-Policy": POLICY}, content_type="text/html; charset=utf-8")
+
+
+def _query(asked: BaseModel, change: Mapping[str, str]) -> str:
+    """Of a link to another page of the same list."""
+    given = asked.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    return urlencode({**given, **change})
 
 
 def of_problem(problem: Problem) -> Response | None:
