@@ -1,8 +1,8 @@
 """Where nodes and links are drawn: (names, pairs) -> places on a plane. Pure.
 
 Nodes stand on a circle, the first at its top; a link leaves its source's rim and ends at its target's, bent to one
-side, so that the two directions of a pair lie apart. The more nodes the greater the circle, and the plane is as large as
-it has to be: on a phone the words of three nodes can be read.
+side, so that the two directions of a pair lie apart. The more nodes the greater the circle, and the plane is as
+large as it has to be: on a phone the words of three nodes can be read.
 """
 
 from __future__ import annotations
