@@ -7,7 +7,9 @@ from flask import Blueprint, Response, g
 from api import auth, observed, reading
 from api.answers import answer
 from api.context import context
+from api.database_schemas import HistoryBody, HistoryQuery
 from api.errors import unknown_node
+from api.node_history import history
 from api.openapi import Answer, Operation, operation
 from api.readiness import why_not_ready
 from api.schemas import (
@@ -56,6 +58,22 @@ def one_node(name: str) -> Response:
     reading.query(NoQuery)
     _require(name)
     return answer(next(node for node in _nodes()[1] if node.name == name))
+
+
+@blueprint.get("/<name>/history")
+@operation(
+    Operation(
+        "How the node was over the last hours, minute by minute.",
+        {200: Answer("Points, oldest first.", HistoryBody)},
+        (404, 503),
+        query=HistoryQuery,
+        path=_PATH,
+    )
+)
+def node_history(name: str) -> Response:
+    asked = reading.query(HistoryQuery)
+    _require(name)
+    return answer(history(context(), name, asked.hours))
 
 
 @blueprint.get("/<name>/ready")
