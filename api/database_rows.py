@@ -47,11 +47,10 @@ def page(parts: Context, asked: DatabasesQuery) -> DatabasesBody:
     places = [_place(table, name, asked.sort) for name in found]
     later = places if after is None else [place for place in places if place > after]
     shown = heapq.nsmallest(asked.limit, later)
-    whole = asked.only is not None or asked.sort is not Sort.NAME
-    rows = table if whole else Table(parts, [name for *_, name in shown])
+    rows = Table(parts, [name for *_, name in shown])  # all columns, but of these alone
     sweep = parts.seen.sweep() or {}
     return DatabasesBody(
-        databases=[DatabaseRow.model_validate(_row(rows, name)) for *_, name in shown],
+        databases=[DatabaseRow.model_validate(_row(rows, name)) for *_, name in shown if name in rows.nodes],
         total=len(names),
         matching=len(found),
         next=_cursor(asked.sort, shown[-1]) if len(later) > len(shown) else None,

@@ -62,14 +62,22 @@ class Status:
         all there are."""
         names = list(nodes)
         linked = self._replication.link_standings(None if whole else names)
-        synced = self._seen.syncs() if whole else self._seen.synced_of(names)
+        synced = self._seen.synced_names() if whole else self._seen.synced_of(names)
+        changed = self._pass.get("changed", {})
+        alike: dict[tuple[Any, ...], DatabaseStanding] = {}
         found: dict[str, Travel] = {}
         for name in names:
             if name in linked:
                 found[name] = Mode.CONTINUOUS.value, linked[name]
             elif self._on_change(name):
-                pairs = self._pairs(name, nodes[name], known=name in synced)
-                found[name] = Mode.ON_CHANGE.value, standing((state, lag) for _, state, lag in pairs)
+                # nearly all have not changed since the last pass: of those, as many as have the same nodes stand alike
+                like: tuple[Any, ...] = tuple(nodes[name]), name in synced, name in self._failures
+                if name in changed:
+                    like = (name,)
+                if like not in alike:
+                    pairs = self._pairs(name, nodes[name], known=name in synced)
+                    alike[like] = standing((state, lag) for _, state, lag in pairs)
+                found[name] = Mode.ON_CHANGE.value, alike[like]
             elif not (self._settings.continuous_replication and self._rules.selected(name)):
                 found[name] = Mode.OFF.value, standing(())
         return found
