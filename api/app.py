@@ -32,6 +32,7 @@ from api import (
     webhooks,
 )
 from api.auth import Gate
+from api.latency import Latency
 from api.limits import LOCKED_MINUTES
 from api.sessions import Sessions
 from api.tokens import Tokens
@@ -41,6 +42,7 @@ from tasks.audit_log import AuditLog
 from tasks.backup_plan import plan_of
 from tasks.backups_seen import BackupsSeen
 from tasks.events import Events
+from tasks.figures import Figures
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.receivers import Receivers
@@ -92,6 +94,7 @@ def create_app(
     audit_log: AuditLog,
     sign_ins: SignIns,
     receivers: Receivers,
+    figures: Figures,
     *,
     clock: Callable[[], float] = time.time,
     keep_alive_seconds: float = KEEP_ALIVE,
@@ -107,6 +110,8 @@ def create_app(
         # the last that many entries are our proxies' word, and what stands before them anybody's
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.api_proxies, x_proto=1, x_host=0)  # type: ignore[method-assign]
     errors.install(app)
+    latency = Latency()
+    latency.install(app)
     tell = functools.partial(_record, recorded, clock)
     tokens = Tokens(settings, functools.partial(_tell_of_tokens, tell))
     sessions = Sessions(settings, tokens, sign_ins)
@@ -128,6 +133,8 @@ def create_app(
             events=recorded,
             backups=backups_seen,
             receivers=receivers,
+            figures=figures,
+            latency=latency,
             backup_plan=plan_of(settings),
             audit=audit_log,
             gate=gate,

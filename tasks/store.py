@@ -54,7 +54,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Backlog:
-    """Of one kind: jobs that are queued, whatever they wait for, when the oldest of them was made, and those that run."""
+    """Of one kind: jobs that are queued, whatever they wait for, when the oldest of those was made, jobs that run."""
 
     queued: int
     oldest_at: float | None
@@ -84,7 +84,19 @@ class JobStore:
         self._ttl = result_ttl
         self._lease_ms = int(lease_seconds * 1000)
         self._lost = json.dumps({kind.value: _lost(policy.starts(kind, max_attempts)) for kind in Kind})
-        names = ("CREATE", "CONFIRM", "DISCARD", "CLAIM", "BEAT", "FINISH", "RELEASE", "CANCEL", "REAP", "EXPEDITE", "BACKLOG")
+        names = (
+            "CREATE",
+            "CONFIRM",
+            "DISCARD",
+            "CLAIM",
+            "BEAT",
+            "FINISH",
+            "RELEASE",
+            "CANCEL",
+            "REAP",
+            "EXPEDITE",
+            "BACKLOG",
+        )
         self._scripts = {name: client.register_script(getattr(scripts, name)) for name in names}
 
     def _run(self, name: str, *args: Any) -> Any:
