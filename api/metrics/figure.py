@@ -82,5 +82,5 @@ def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Values) -> 
 
 
 def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
-    bounds = [floatToGoString(bound) for bound in (*histogram.bounds, inf)]
+    bounds = [floatToGoString(bound) for bound in (*histogram.bounds, inf)]  # type: ignore[no-untyped-call]
     return list(zip(bounds, map(float, accumulate(histogram.counts)), strict=True))
