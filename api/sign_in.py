@@ -25,7 +25,7 @@ blueprint = Blueprint("sign_in", __name__)
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-AFTERWARDS = "/docs"
+AFTERWARDS = "/"
 
 
 @blueprint.get("/sign-in")
