@@ -19,7 +19,12 @@ LAG = Gauge(
 NOT_SHOWN = Gauge(
     "databases_not_shown", f"Databases of METRICS_DATABASES that are not shown, being beyond the {MOST}th"
 )
-FIGURES = (LAG, NOT_SHOWN)
+BYTES = Gauge("database_bytes", "Size of the database's files on the node", "database", "node")
+DOCUMENTS = Gauge(
+    "database_documents", "Documents of the database on the node, without deleted ones", "database", "node"
+)
+CONFLICTS = Gauge("database_conflicts", "Documents with a conflict at the last whole count; at least", "database")
+FIGURES = (LAG, BYTES, DOCUMENTS, CONFLICTS, NOT_SHOWN)
 
 
 def figures(parts: Context) -> Iterator[Metric]:
@@ -27,9 +32,16 @@ def figures(parts: Context) -> Iterator[Metric]:
     if not globs:
         return
     status = Status(parts.settings, parts.seen, parts.replication)
-    found = [name for name in status.databases() if any(fnmatchcase(name, glob) for glob in globs)]
+    names = sorted({*status.databases(), *parts.seen.database_names()})
+    found = [name for name in names if any(fnmatchcase(name, glob) for glob in globs)]
+    shown = found[:MOST]
     yield from NOT_SHOWN.one(max(0, len(found) - MOST))
-    yield from LAG.of(_lags(status.rows(found[:MOST])))
+    yield from LAG.of(_lags(status.rows(shown)))
+    nodes = {node.name: parts.seen.figures.of(node.name, shown) for node in parts.settings.nodes}
+    kept = {(name, node): one for node, known in nodes.items() for name, one in known.items()}
+    yield from BYTES.of({key: one.file for key, one in kept.items()})
+    yield from DOCUMENTS.of({key: one.documents for key, one in kept.items()})
+    yield from CONFLICTS.of({(name,): count.count for name, count in parts.seen.conflicts.counts(shown).items()})
 
 
 def _lags(rows: list[LinkBody]) -> dict[tuple[str, ...], float | None]:

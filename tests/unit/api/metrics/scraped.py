@@ -11,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tasks.jobs import Kind, Request, State
 from tests.unit.api.backing import backup, read
 from tests.unit.api.world import World, link, settings
+from worker.core.conflicts import Counter
+from worker.core.figures import Asked, Figures
 from worker.ops.backup.notes import Drill
 
 Scraped = dict[str, dict[tuple[str, ...], float]]
@@ -47,6 +49,11 @@ def full() -> World:
     for node in sweep["nodes"]:
         node |= {"replication_jobs": jobs, "disk": {"file_bytes": 4_096}}
     world.seen.save_sweep(sweep, {"pdfs": ["primary", "replica1"]})
+    asked = Asked(("pdfs",), (Figures("pdfs", 10, 1, 4_096, 2_048, "mark"),), last=True)
+    world.seen.figures.save("primary", asked, ["pdfs"], now)
+    world.seen.conflicts.save(
+        "pdfs", Counter("primary", None, None, None, ids=frozenset({"one"}), through="mark", ended_at=now), whole=True
+    )
     world.save_links(link(now), lag={"primary": 0, "replica1": 3, "replica2": None})
     world.save_reconcile()
     world.save_pass(changed={"moved": ["primary", "replica1"]}, lag={"moved": {"primary": 2}}, in_step_count=5)

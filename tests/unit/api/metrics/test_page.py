@@ -134,6 +134,14 @@ def test_only_databases_that_match_are_told_one_by_one() -> None:
     assert found["nbr_databases_not_shown"] == {(): 0}
 
 
+def test_databases_that_are_told_have_sizes_and_conflicts() -> None:
+    found = scrape(full().client)
+
+    assert found["nbr_database_bytes"] == {("pdfs", "primary"): 4_096}
+    assert found["nbr_database_documents"] == {("pdfs", "primary"): 10}
+    assert found["nbr_database_conflicts"] == {("pdfs",): 1}
+
+
 def test_a_lag_of_which_one_link_is_unknown_is_unknown() -> None:
     world = World(settings=settings(metrics_databases="*"))
     world.save_links(
