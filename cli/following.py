@@ -1,7 +1,7 @@
 """A job until it has ended: by its server-sent events, again after they broke off, else by asking for it every second.
 
-The stream is the quick way and not the only one: the API is restarted under it, it is refused where too many follow jobs
-already, and a proxy may keep it to itself. Each stream begins with the job as it is, so nothing is missed between two.
+The stream is the quick way and not the only one: the API is restarted under it, it is refused where too many follow
+jobs already, and a proxy may keep it to itself. Each begins with the job as it is: nothing is missed between two.
 """
 
 from __future__ import annotations
