@@ -29,6 +29,8 @@ from api import (
     rotation,
     security,
     sign_in,
+    stream,
+    topology,
     webhooks,
 )
 from api.auth import Gate
@@ -65,6 +67,8 @@ _BLUEPRINTS = (
     sign_in.blueprint,
     docs.blueprint,
     security.blueprint,
+    stream.blueprint,
+    topology.blueprint,
 )
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",

@@ -25,7 +25,7 @@ from api.backup_schemas import (
     PruneRequest,
     RestoreRequest,
 )
-from api.context import context
+from api.context import Context, context
 from api.errors import Problem, unknown_node
 from api.openapi import Answer, Operation, operation
 from api.submitting import JOB_ANSWERS, JOB_HEADERS, submit
@@ -61,7 +61,7 @@ _PATH = {
 )  # fmt: skip
 def make() -> Response:
     asked = reading.optional_body(BackupRequest)
-    _require_on()
+    require_on()
     everything = asked.databases in ([], [EVERYTHING])
     params = {
         "databases": None if everything else asked.databases,
@@ -79,8 +79,12 @@ def make() -> Response:
 )  # fmt: skip
 def page() -> Response:
     asked = reading.query(BackupsQuery)
-    _require_on()
-    parts = context()
+    require_on()
+    return answer(listed(context(), asked))
+
+
+def listed(parts: Context, asked: BackupsQuery) -> BackupsBody:
+    """Raises StoreUnavailable."""
     now, seen = parts.clock(), parts.backups
     found = [one for one in seen.all() if asked.cursor is None or one["id"] < asked.cursor]
     if asked.database is not None:
@@ -88,16 +92,14 @@ def page() -> Response:
     rows = found[: asked.limit]
     trouble = seen.noted("trouble")
     schedule = parts.backup_plan.schedule
-    return answer(
-        BackupsBody(
-            observed_at=seen.observed_at(),
-            trouble=BackupTrouble.model_validate(trouble) if trouble else None,
-            schedule=schedule,
-            next_at=cron.next_due(schedule, now) if schedule else None,
-            stale=bool(seen.noted("stale")),
-            backups=[BackupSummary.of(one, now) for one in rows],
-            next=rows[-1]["id"] if len(found) > len(rows) else None,
-        )
+    return BackupsBody(
+        observed_at=seen.observed_at(),
+        trouble=BackupTrouble.model_validate(trouble) if trouble else None,
+        schedule=schedule,
+        next_at=cron.next_due(schedule, now) if schedule else None,
+        stale=bool(seen.noted("stale")),
+        backups=[BackupSummary.of(one, now) for one in rows],
+        next=rows[-1]["id"] if len(found) > len(rows) else None,
     )
 
 
@@ -107,19 +109,21 @@ def page() -> Response:
               query=BackupQuery, path=_PATH)
 )  # fmt: skip
 def one(backup_id: str) -> Response:
-    asked = reading.query(BackupQuery)
+    return answer(detail(backup_id, reading.query(BackupQuery)))
+
+
+def detail(backup_id: str, asked: BackupQuery) -> BackupBody:
+    """Raises StoreUnavailable, and Problem where there is none."""
     found = _find(backup_id)
     entries = [
         row for row in context().backups.entries(found["id"]) if asked.cursor is None or row["database"] > asked.cursor
     ]
     rows = entries[: asked.limit]
     summary = BackupSummary.of(found, context().clock())
-    return answer(
-        BackupBody(
-            **{name: getattr(summary, name) for name in BackupSummary.model_fields},
-            entries=[BackupEntry.model_validate(row) for row in rows],
-            next=rows[-1]["database"] if len(entries) > len(rows) else None,
-        )
+    return BackupBody(
+        **{name: getattr(summary, name) for name in BackupSummary.model_fields},
+        entries=[BackupEntry.model_validate(row) for row in rows],
+        next=rows[-1]["database"] if len(entries) > len(rows) else None,
     )
 
 
@@ -173,11 +177,11 @@ def hold(backup_id: str) -> Response:
 )  # fmt: skip
 def prune() -> Response:
     asked = reading.optional_body(PruneRequest)
-    _require_on()
+    require_on()
     return submit(Request(Kind.PRUNE, None, {"dry_run": asked.dry_run}), asked.wait)
 
 
-def _require_on() -> None:
+def require_on() -> None:
     if not context().backup_plan.on:
         raise Problem("backups-off", "BACKUP_URL is not set: it says where backups are kept, like file:///var/backups")
 
@@ -192,7 +196,7 @@ def _fit_for(asked: RestoreRequest) -> Callable[[dict[str, Any]], bool]:
 
 def _find(backup_id: str, fit: Callable[[dict[str, Any]], bool] = lambda one: True) -> dict[str, Any]:
     """`fit`: what the newest has to be. Raises Problem 404 with the newest ids."""
-    _require_on()
+    require_on()
     seen = context().backups
     if backup_id == LATEST:
         found = next((one for one in seen.all() if one["readable"] and fit(one)), None)

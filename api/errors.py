@@ -42,6 +42,7 @@ PROBLEMS: Mapping[str, tuple[int, str]] = {
     "method-not-allowed": (405, "This address does not take this method"),
     "being-made": (409, "An equal request is just being taken"),
     "job-ended": (409, "The job is over"),
+    "job-not-ended": (409, "The job is not over"),
     "backups-off": (409, "No backups are kept"),
     "nothing-to-change": (409, "The settings name no password that is to be changed"),
     "no-secret-key": (409, "SECRET_KEY is not set"),

@@ -35,12 +35,12 @@ _BODY = ServiceHealth | ServiceStatus
 )
 def look() -> Response:
     reading.query(NoQuery)
-    made = _look(context())
+    made = look_at(context())
     body = made if auth.caller() else ServiceStatus(status=made.status)
     return answer(body, *((503, {"Retry-After": "2"}) if made.status == "unavailable" else (200, None)))
 
 
-def _look(parts: Context) -> ServiceHealth:
+def look_at(parts: Context) -> ServiceHealth:
     now = parts.clock()
     try:
         # the control process runs no jobs, so its heartbeat does not mean that jobs can be taken

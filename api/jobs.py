@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator
 
-from flask import Blueprint, Response, g, request
+from flask import Blueprint, Response, g
 
 from api import auth, reading
 from api.answers import SOON, answer
 from api.context import context
 from api.errors import Problem, unknown_job
 from api.openapi import Answer, Operation, operation
-from api.schemas import JobBody, JobsBody, JobsQuery, NoQuery
+from api.schemas import JobBody, JobsBody, JobsQuery, NoQuery, RetryRequest
+from api.streaming import KEEP_ALIVE, MEDIA, message, streamed
+from api.submitting import JOB_ANSWERS, JOB_HEADERS, submit
 from config.tokens import Role
-from tasks.jobs import Job, Kind
+from tasks.jobs import Job, Kind, Request
 from tasks.redis import StoreUnavailable
 from tasks.store import Filter
 
@@ -61,8 +62,7 @@ def one(job_id: str) -> Response:
 )
 def cancel(job_id: str) -> Response:
     reading.query(NoQuery)
-    # who may not begin it may not leave it half-done either
-    auth.check_role(auth.caller(), Role.ADMIN if _job(job_id).kind in ADMINS else Role.OPERATE)
+    _require_role(_job(job_id))
     job = context().jobs.cancel(job_id)
     if job is None:
         raise unknown_job(job_id)
@@ -70,6 +70,22 @@ def cancel(job_id: str) -> Response:
     if job.ended:
         return answer(JobBody.of(job))
     return answer(JobBody.of(job), 202, {"Location": f"/api/jobs/{job.id}", **SOON})
+
+
+@blueprint.post("/<job_id>/retry")
+@operation(
+    Operation("Ask for the same once more, as a new job.", JOB_ANSWERS, (404, 409, 503),
+              body=RetryRequest, headers=JOB_HEADERS, path=_ID)
+)  # fmt: skip
+def retry(job_id: str) -> Response:
+    asked = reading.optional_body(RetryRequest)
+    job = _job(job_id)
+    _require_role(job)
+    if not job.ended:
+        raise Problem(
+            "job-not-ended", f"job {job.id} is {job.state.value}: it can be asked for again when it has ended"
+        )
+    return submit(Request(job.kind, job.database, job.params), asked.wait)
 
 
 @blueprint.get("/<job_id>/events")
@@ -80,7 +96,7 @@ def cancel(job_id: str) -> Response:
             200: Answer(
                 "An event `job` with the job as JSON, now and at each change, until the job has ended; a comment "
                 "where nothing happens for 15 s.",
-                media="text/event-stream",
+                media=MEDIA,
             )
         },
         (404, 503),
@@ -91,22 +107,13 @@ def cancel(job_id: str) -> Response:
 def events(job_id: str) -> Response:
     reading.query(NoQuery)
     _job(job_id)
-    headers = {"X-Accel-Buffering": "no"}
-    if request.method == "HEAD":  # werkzeug never closes the body of such an answer: no thread to hold
-        return Response("", headers=headers, content_type="text/event-stream")
-    slots, who = context().slots, auth.key()
-    if not slots.take(who):
-        raise Problem(
-            "too-many-streams",
-            f"{slots.most} requests wait or follow jobs at once, {slots.each} of one caller; "
-            f"GET /api/jobs/{job_id} works",
-            {"Retry-After": "5"},
-        )
-    stream = _stream(context().jobs.watch(job_id, context().keep_alive_seconds))
-    response = Response(stream, headers=headers, content_type="text/event-stream")
-    # not in the generator's own `finally`: one that was never started has none
-    response.call_on_close(functools.partial(slots.give_back, who))
-    return response
+    parts = context()
+    return streamed(lambda: _stream(parts.jobs.watch(job_id, parts.keep_alive_seconds)), f"GET /api/jobs/{job_id}")
+
+
+def _require_role(job: Job) -> None:
+    """Who may not begin it may not leave it half-done either."""
+    auth.check_role(auth.caller(), Role.ADMIN if job.kind in ADMINS else Role.OPERATE)
 
 
 def _job(job_id: str) -> Job:
@@ -123,9 +130,9 @@ def _stream(changes: Iterator[Job | None]) -> Iterator[str]:
         for job in changes:
             text = JobBody.of(job).model_dump_json() if job else ""
             if not text:
-                yield ": keep-alive\n\n"
+                yield KEEP_ALIVE
             elif text != last:
-                yield f"event: job\ndata: {text}\n\n"
+                yield message("job", text)
                 last = text
     except StoreUnavailable:
         yield ": Redis does not answer\n\n"

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, g
 
 from api import auth, observed, reading
 from api.answers import answer
-from api.context import context
+from api.context import Context, context
 from api.errors import unknown_node
 from api.openapi import Answer, Operation, operation
 from api.readiness import why_not_ready
@@ -37,9 +37,18 @@ _READY = ReadyBody | ReadyShort
 )
 def all_nodes() -> Response:
     reading.query(NoQuery)
-    sweep, nodes = _nodes()
-    primary = context().seen.primary()
-    return answer(NodesBody(observed_at=(sweep or {}).get("observed_at"), primary=primary, nodes=nodes))
+    return answer(listed(context()))
+
+
+def listed(parts: Context) -> NodesBody:
+    """Raises StoreUnavailable."""
+    sweep = parts.seen.sweep()
+    lag = Status(parts.settings, parts.seen, parts.replication).lag()
+    return NodesBody(
+        observed_at=(sweep or {}).get("observed_at"),
+        primary=parts.seen.primary(),
+        nodes=observed.nodes(parts.settings, sweep, lag),
+    )
 
 
 @blueprint.get("/<name>")
@@ -54,8 +63,13 @@ def all_nodes() -> Response:
 )
 def one_node(name: str) -> Response:
     reading.query(NoQuery)
+    return answer(detail(context(), name))
+
+
+def detail(parts: Context, name: str) -> NodeBody:
+    """Raises StoreUnavailable, and Problem where there is none."""
     _require(name)
-    return answer(next(node for node in _nodes()[1] if node.name == name))
+    return next(node for node in listed(parts).nodes if node.name == name)
 
 
 @blueprint.get("/<name>/ready")
@@ -138,13 +152,6 @@ def maintenance(name: str) -> Response:
     )
     parts.soon("sweep")
     return answer(MaintenanceBody(node=name, on=asked.on, reason=asked.reason, since=now))
-
-
-def _nodes() -> tuple[observed.Sweep | None, list[NodeBody]]:
-    settings, seen = context().settings, context().seen
-    sweep = seen.sweep()
-    lag = Status(settings, seen, context().replication).lag()
-    return sweep, observed.nodes(settings, sweep, lag)
 
 
 def _require(name: str) -> None:

@@ -6,6 +6,7 @@ convert nothing ("true" is not true); answers are built from the records of the 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -79,6 +80,10 @@ def page_size(most: int) -> BeforeValidator:
         return int(value)
 
     return BeforeValidator(check)
+
+
+def is_event_id(given: str) -> bool:
+    return re.fullmatch(EVENT_ID, given) is not None
 
 
 def absent(value: Any) -> bool:
@@ -164,6 +169,10 @@ class VerifyRequest(In):
         default_factory=list, description="Compare only these nodes, two or more; left out: all that are configured."
     )
     repair: bool = Field(False, description="Sync just the documents that differ, and look again.")
+    wait: Wait = False
+
+
+class RetryRequest(In):
     wait: Wait = False
 
 

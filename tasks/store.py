@@ -25,6 +25,8 @@ from tasks.redis import translated
 PREFIX = "nbr:"
 UNCONFIRMED_TTL = 30  # seconds until a record whose message never reached the queue evaporates
 GIVEN_UP_AFTER = 4  # seconds until an equal request may take its place
+MOST_CHANGES = 200  # told at once
+_EVENTS = f"{PREFIX}events:"  # channels, one a job (tasks.scripts)
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ class JobStore:
         """The job now, then again at every change, until it has ended; None for a quiet `poll_seconds`
         (so that a caller can give up, or keep a connection alive). Ends at once where there is no such job."""
         with translated(), self._redis.pubsub(ignore_subscribe_messages=True) as listener:
-            listener.subscribe(f"{PREFIX}events:{job_id}")
+            listener.subscribe(f"{_EVENTS}{job_id}")
             listener.get_message(timeout=poll_seconds)  # Redis' word that it is so
             # subscribed first, then read: a change in between is seen twice rather than missed
             while True:
@@ -224,6 +226,21 @@ class JobStore:
                 # and looked at again after a quiet spell: an event is lost where the connection was made anew
                 while not _changed(listener, poll_seconds) and self.get(job_id) == job:
                     yield None
+
+    def changes(self, poll_seconds: float) -> Iterator[set[str]]:
+        """The ids of jobs that have changed since the last look, as soon as there are some; none after a quiet
+        `poll_seconds`. Without an end. What happens while the connection is made anew is missed."""
+        with translated(), self._redis.pubsub(ignore_subscribe_messages=True) as listener:
+            listener.psubscribe(f"{_EVENTS}*")
+            listener.get_message(timeout=poll_seconds)  # Redis' word that it is so
+            while True:
+                found: set[str] = set()
+                waits = poll_seconds
+                # many at once are one change to whoever looks at all jobs
+                while len(found) < MOST_CHANGES and (message := listener.get_message(timeout=waits)):
+                    found.add(message["channel"].removeprefix(_EVENTS))
+                    waits = 0.0
+                yield found
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state."""

@@ -153,6 +153,9 @@ class Jobs:
     def watch(self, job_id: str, poll_seconds: float) -> Iterator[Job | None]:
         return self._store.watch(job_id, poll_seconds)
 
+    def changes(self, poll_seconds: float) -> Iterator[set[str]]:
+        return self._store.changes(poll_seconds)
+
     def wait(self, job_id: str, seconds: float) -> Job | None:
         """The job once it has ended, or as it is after `seconds`; None where there is none."""
         deadline = self._clock() + seconds

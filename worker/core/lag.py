@@ -162,11 +162,12 @@ def forgiven(statuses: Mapping[str, LinkStatus], history: Mapping[str, Kicks], n
 class Summary:
     """Of many links: how many are in each state, and each node's lag: changes of others that it has not confirmed, None
     where that of one of its links is not known. `behind`: the same told apart by source, without those that it does not
-    lag behind."""
+    lag behind. `pairs`: target -> source -> how many of its links are in each state."""
 
     states: Mapping[str, int] = field(default_factory=dict)
     lag: Mapping[str, int | None] = field(default_factory=dict)
     behind: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
+    pairs: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
 
     @property
     def broken(self) -> int:
@@ -178,13 +179,16 @@ def summarise(statuses: Mapping[tuple[str, str, str], LinkStatus]) -> Summary:
     states: dict[str, int] = {}
     lag: dict[str, int | None] = {}
     behind: dict[str, dict[str, int | None]] = {}
+    pairs: dict[str, dict[str, dict[str, int]]] = {}
     for (_, source, target), status in statuses.items():
         states[status.state.value] = states.get(status.state.value, 0) + 1
+        of_pair = pairs.setdefault(target, {}).setdefault(source, {})
+        of_pair[status.state.value] = of_pair.get(status.state.value, 0) + 1
         lag[target] = added(lag.get(target, 0), status.look.lag)
         if status.look.lag != 0:
             of_target = behind.setdefault(target, {})
             of_target[source] = added(of_target.get(source, 0), status.look.lag)
-    return Summary(states, lag, behind)
+    return Summary(states, lag, behind, pairs)
 
 
 def added(one: int | None, other: int | None) -> int | None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from api.jobs import _stream
-from tasks.jobs import Job, Progress, State
+from tasks.jobs import Job, Kind, Progress, Request, State
 from tasks.redis import StoreUnavailable
-from tests.unit.api.world import World
+from tests.unit.api.world import World, settings
 
 NOBODY = "019ab1c2-6f3e-7c44-9d5a-0b8f2d1e7a90"
 
@@ -206,3 +206,28 @@ def test_redis_gone_is_503_for_every_look(world: World) -> None:
         client.get("/api/replication/info"),
     ):
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+
+
+def test_an_ended_job_is_asked_for_once_more(world: World) -> None:
+    job = world.queued()
+    assert world.client.post(f"/api/jobs/{job.id}/retry").get_json()["type"].endswith(":job-not-ended")
+    world.finish(job.id)
+    answer = world.client.post(f"/api/jobs/{job.id}/retry")
+    again = answer.get_json()
+    assert (answer.status_code, answer.headers["Location"]) == (202, f"/api/jobs/{again['id']}")
+    assert again["id"] != job.id
+    assert (again["kind"], again["database"], again["params"]) == ("sync", "pdfs", job.params)
+
+
+def test_what_takes_an_admin_takes_one_again() -> None:
+    world = World(settings(api_tokens="op=operate:a-token-that-may-operate"))
+    job = world.jobs.submit(Request(Kind.ROTATE, None, {"to": "current"})).job
+    world.finish(job.id)
+    headers = {"Authorization": "Bearer a-token-that-may-operate"}
+    answer = world.client.post(f"/api/jobs/{job.id}/retry", headers=headers)
+    assert answer.get_json()["type"].endswith(":forbidden")
+    assert len(world.published) == 1
+
+
+def test_a_job_that_never_was_cannot_be_repeated(world: World) -> None:
+    assert world.client.post(f"/api/jobs/{NOBODY}/retry").status_code == 404
