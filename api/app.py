@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from flask import Flask, Response, request
+from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import (
@@ -34,6 +35,7 @@ from api import (
     webhooks,
 )
 from api.auth import Gate
+from api.dashboard import pages, rendering
 from api.limits import LOCKED_MINUTES
 from api.sessions import Sessions
 from api.tokens import Tokens
@@ -66,6 +68,7 @@ _BLUEPRINTS = (
     rotation.blueprint,
     sign_in.blueprint,
     docs.blueprint,
+    pages.blueprint,
     security.blueprint,
     stream.blueprint,
     topology.blueprint,
@@ -104,7 +107,7 @@ def create_app(
 ) -> Flask:
     """`soon(task)` has the control process run one of its scheduled tasks now."""
     app = Flask("api")
-    app.jinja_options = {"autoescape": True}
+    app.jinja_options = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     app.config["MAX_CONTENT_LENGTH"] = settings.api_max_body_bytes
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # no cross-origin callers, so nothing to tell them
     app.url_map.merge_slashes = False  # //api//jobs is a wrong address, not a redirect
@@ -112,7 +115,8 @@ def create_app(
     if settings.api_proxies:
         # the last that many entries are our proxies' word, and what stands before them anybody's
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.api_proxies, x_proto=1, x_host=0)  # type: ignore[method-assign]
-    errors.install(app)
+    errors.install(app, rendering.of_problem)
+    rendering.install(app)
     tell = functools.partial(_record, recorded, clock)
     tokens = Tokens(settings, functools.partial(_tell_of_tokens, tell))
     sessions = Sessions(settings, tokens, sign_ins)

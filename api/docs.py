@@ -59,6 +59,7 @@ window.onload = () => SwaggerUIBundle({
 
 _INDEX = {
     "name": "NoteBook Replication",
+    "dashboard": "/",
     "docs": "/docs",
     "sign-in": "/sign-in",
     "openapi": "/openapi.json",
@@ -70,7 +71,7 @@ _INDEX = {
 }
 
 
-@blueprint.get("/")
+@blueprint.get("/api")
 def index() -> Response:
     return jsonify(_INDEX)
 

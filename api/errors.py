@@ -153,7 +153,7 @@ def _response(body: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
     return Response(json.dumps(body), body["status"], headers, content_type=MEDIA_TYPE)
 
 
-def _http(error: HTTPException) -> Response:
+def _http(error: HTTPException) -> Problem | Response:
     """Flask's and werkzeug's own errors, in our shape, with their headers (Allow)."""
     if error.response is not None or error.code is None or error.code < 400:
         return error.get_response()  # type: ignore[return-value]
@@ -161,21 +161,25 @@ def _http(error: HTTPException) -> Response:
     detail = error.description or error.name
     name = _BY_STATUS.get(error.code)
     if name is not None:
-        return answer(Problem(name, detail, headers))
+        return Problem(name, detail, headers)
     return _response({"type": "about:blank", "title": error.name, "status": error.code, "detail": detail}, headers)
 
 
-def _any(error: Exception) -> Response:
-    if isinstance(error, HTTPException):
-        return _http(error)
+def _any(error: Exception) -> Problem:
     if isinstance(error, Problem):
-        return answer(error)
+        return error
     for known, build in FROM_CLASS.items():
         if isinstance(error, known):
-            return answer(build(error))
+            return build(error)
     logs.get(__name__).error("request failed", method=request.method, path=request.path, exc_info=error)
-    return answer(Problem("internal-error", "the log of the API says what happened; the request can be repeated"))
+    return Problem("internal-error", "the log of the API says what happened; the request can be repeated")
 
 
-def install(app: Flask) -> None:
-    app.register_error_handler(Exception, _any)
+def install(app: Flask, page: Callable[[Problem], Response | None] = lambda problem: None) -> None:
+    """`page(problem)`: how it is said to a person who looks at pages; None: a program asked."""
+
+    def told(error: Exception) -> Response:
+        found = _http(error) if isinstance(error, HTTPException) else _any(error)
+        return (page(found) or answer(found)) if isinstance(found, Problem) else found
+
+    app.register_error_handler(Exception, told)

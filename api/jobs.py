@@ -10,7 +10,7 @@ from flask import Blueprint, Response, g
 from api import auth, reading
 from api.answers import SOON, answer
 from api.context import context
-from api.errors import Problem, unknown_job
+from api.errors import Problem
 from api.openapi import Answer, Operation, operation
 from api.schemas import JobBody, JobsBody, JobsQuery, NoQuery, RetryRequest
 from api.streaming import KEEP_ALIVE, MEDIA, message, streamed
@@ -43,7 +43,7 @@ def page() -> Response:
 )
 def one(job_id: str) -> Response:
     reading.query(NoQuery)
-    job = _job(job_id)
+    job = by_id(job_id)
     return answer(JobBody.of(job), headers=None if job.ended else SOON)
 
 
@@ -62,7 +62,7 @@ def one(job_id: str) -> Response:
 )
 def cancel(job_id: str) -> Response:
     reading.query(NoQuery)
-    _require_role(_job(job_id))
+    _require_role(by_id(job_id))
     job = context().jobs.cancel(job_id)
     if job is None:
         raise unknown_job(job_id)
@@ -79,7 +79,7 @@ def cancel(job_id: str) -> Response:
 )  # fmt: skip
 def retry(job_id: str) -> Response:
     asked = reading.optional_body(RetryRequest)
-    job = _job(job_id)
+    job = by_id(job_id)
     _require_role(job)
     if not job.ended:
         raise Problem(
@@ -106,7 +106,7 @@ def retry(job_id: str) -> Response:
 )
 def events(job_id: str) -> Response:
     reading.query(NoQuery)
-    _job(job_id)
+    by_id(job_id)
     parts = context()
     return streamed(lambda: _stream(parts.jobs.watch(job_id, parts.keep_alive_seconds)), f"GET /api/jobs/{job_id}")
 
@@ -116,7 +116,7 @@ def _require_role(job: Job) -> None:
     auth.check_role(auth.caller(), Role.ADMIN if job.kind in ADMINS else Role.OPERATE)
 
 
-def _job(job_id: str) -> Job:
+def by_id(job_id: str) -> Job:
     job = context().jobs.get(job_id) if _UUID.fullmatch(job_id) else None
     if job is None:
         raise unknown_job(job_id)

@@ -51,15 +51,17 @@ def optional_body(model: type[_Model]) -> _Model:
     return body(model) if request.content_length or request.mimetype else model()
 
 
-def query(model: type[_Model]) -> _Model:
-    """The query parameters as `model`. Raises Problem 422."""
+def query(model: type[_Model], *, form: bool = False) -> _Model:
+    """The query parameters as `model`. `form`: of a page's form, where a field that was left empty is none.
+    Raises Problem 422."""
     if not request.query_string:
         return model()
     values: dict[str, str] = {}
     for name, given in request.args.lists():
         if len(given) > 1:
             raise invalid([{"field": name, "message": "is given more than once"}])
-        values[name] = given[0]
+        if given[0] or not form:
+            values[name] = given[0]
     return _validated(model, values)
 
 

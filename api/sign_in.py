@@ -26,7 +26,7 @@ POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
 )
-AFTERWARDS = "/docs"
+AFTERWARDS = "/"
 
 
 @blueprint.get("/sign-in")

@@ -29,6 +29,7 @@ SECTIONS = {
     "health_interval": "Health",
     "webhook_urls": "Webhooks",
     "agent_host": "The proxy",
+    "metrics_databases": "Metrics",
     "flower_host": "Flower and logs",
 }
 # .env.example up to this line is ours; what follows is written by hand

@@ -14,6 +14,7 @@ from config.settings import Settings
 REAP_EVERY = 5  # seconds
 AUDITS_EVERY = 60  # seconds between two looks at whether a security report is due: one is made a day
 BACKUPS_EVERY = 30  # seconds between two looks at whether one is due; the schedule itself is BACKUP_SCHEDULE
+CONFLICTS_EVERY = 60  # seconds between two runs that count conflicts further, at most: six sweeps
 CLOCK_SKEW = 60  # seconds
 
 
@@ -28,6 +29,7 @@ def beat_table(settings: Settings) -> dict[str, dict[str, Any]]:
         "backups": BACKUPS_EVERY,
         "audits": AUDITS_EVERY,
         "receivers": settings.health_interval,
+        "conflicts": min(CONFLICTS_EVERY, 6 * settings.health_interval),
     }
     if settings.canary_seconds and settings.continuous_replication:
         intervals["canary"] = settings.canary_seconds

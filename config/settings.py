@@ -31,7 +31,7 @@ from pydantic import (
     model_validator,
 )
 
-from config.backups import parse_options, secrets_of
+from config.backups import OFF, parse_options, secrets_of
 from config.nodes import NodeSetting, parse_node, parse_nodes, split
 from config.rules import RuleSetting, read_rules
 from config.sources import SettingsError, Source
@@ -43,6 +43,7 @@ __all__ = ["LOOPBACK_HOSTS", "MIN_KEY_LENGTH", "Settings", "SettingsError", "bui
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 MIN_KEY_LENGTH = 32
+_ANY_HOST = frozenset({"0.0.0.0", "::"})  # noqa: S104 - to listen on, not to be reached at
 _STALE_SWEEPS = 6
 _STALE_GRACE = 30.0  # seconds
 
@@ -335,11 +336,23 @@ class Settings(BaseModel):
     )
     agent_port: int = Field(5989, ge=0, le=65_535, description="Port on which the agent listens.")
 
+    # --- metrics
+    metrics_databases: str = Field(
+        "",
+        description="Globs of the databases of which `GET /metrics` tells one by one, comma-separated, by name the "
+        "first 200 that match. Empty: of none: each is a few series more for Prometheus to keep (docs/metrics.md).",
+    )
+
     # --- Flower and logs
     flower_host: str = Field("127.0.0.1", description="Address Flower listens on.")
     flower_port: int = Field(5555, ge=0, le=65_535, description="Port Flower listens on.")
     flower_basic_auth: SecretStr = Field(
         SecretStr(""), description="user:password for Flower; needed where FLOWER_HOST is not loopback."
+    )
+    flower_url: str = Field(
+        "",
+        description="Where browsers reach Flower, for the link on the dashboard: `http://` or `https://`. Empty: "
+        "FLOWER_HOST and FLOWER_PORT. `off`: no link.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["console", "json"] = Field("console", description="Lines for people or for a log collector.")
@@ -450,6 +463,21 @@ class Settings(BaseModel):
         return tuple({form for value in plain if value for form in (value, quote(value, safe=""))})
 
     @property
+    def shown_databases(self) -> tuple[str, ...]:
+        """The globs of METRICS_DATABASES."""
+        return split(self.metrics_databases)
+
+    @property
+    def flower_link(self) -> str | None:
+        """Where browsers reach Flower; None where nobody can say, or there is to be no link."""
+        if self.flower_url:
+            return None if self.flower_url == OFF else self.flower_url
+        if self.flower_host in _ANY_HOST or not self.flower_port:
+            return None
+        host = f"[{self.flower_host}]" if ":" in self.flower_host else self.flower_host
+        return f"http://{host}:{self.flower_port}/"
+
+    @property
     def celery_broker_url(self) -> str:
         """The broker in kombu's spelling, which writes a unix socket differently from redis-py."""
         url = self.broker_url.get_secret_value() or self.redis_url.get_secret_value()
@@ -507,6 +535,15 @@ class Settings(BaseModel):
     @classmethod
     def _readable_keys(cls, value: SecretStr) -> SecretStr:
         parse_keys(value.get_secret_value())
+        return value
+
+    @field_validator("flower_url")
+    @classmethod
+    def _a_link(cls, value: str) -> str:
+        if value.strip().lower() == OFF:
+            return OFF
+        if value and not _is_link(value):
+            raise ValueError("must be an http:// or https:// URL without a user and password in it, or off")
         return value
 
     @field_validator("couchdb_url", "replication_nodes")
@@ -574,7 +611,7 @@ class Settings(BaseModel):
         for (one, port), (other, same) in itertools.combinations(ports.items(), 2):
             if port == same != 0:
                 raise ValueError(f"{one} and {other} are both {port}: each needs its own")
-        if self.flower_host not in LOOPBACK_HOSTS and ":" not in self.flower_basic_auth.get_secret_value():
+        if self.flower_host not in LOOPBACK_HOSTS and not _all_logins(self.flower_basic_auth.get_secret_value()):
             raise ValueError(
                 f"FLOWER_HOST={self.flower_host} would show Flower to the network: "
                 "set FLOWER_BASIC_AUTH to user:password, or listen on 127.0.0.1"
@@ -650,6 +687,21 @@ def _explain(item: Any) -> str:
     message = str(item["msg"]).removeprefix("Value error, ")
     variable = ".".join(str(part) for part in item["loc"]).upper()
     return f"{variable}: {message}" if variable else message
+
+
+def _is_link(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc
+
+
+def _all_logins(text: str) -> bool:
+    """Whether this is one user:password or several, and none with an empty half."""
+    pairs = [pair.partition(":") for pair in split(text)]
+    return bool(pairs) and all(user and password for user, _, password in pairs)
 
 
 def _redis_password(url: str) -> str:

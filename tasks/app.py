@@ -15,7 +15,7 @@ from celery import Celery, signals
 
 from config.celery import CONTROL_QUEUE
 from config.logs import configure, get
-from tasks import audit, backup_watch, canary, health, links, on_change, receivers_kept, reconcile, security
+from tasks import audit, backup_watch, canary, conflicts, health, links, on_change, receivers_kept, reconcile, security
 from tasks.locks import alone, ask_again, asked_again, take_slot
 from tasks.look import run_look
 from tasks.reap import run_reap
@@ -63,11 +63,12 @@ def register(parts: Parts, cluster: Cluster) -> Celery:
         "backups": lambda: backup_watch.run_watch(parts, cluster),
         "audits": lambda: audit.run_watch(parts),
         "receivers": lambda: receivers_kept.run_receivers(parts, cluster),
+        "conflicts": lambda: conflicts.run_conflicts(parts, cluster),
     }
     for name, body in bodies.items():
         _scheduled(app, parts, cluster, name, body)
 
-    for name in ("reconcile", "drift", "sweep", "links", "backups", "receivers"):
+    for name in ("reconcile", "drift", "sweep", "links", "backups", "receivers", "conflicts"):
         app.task(name=f"{name}-now", shared=False)(_now(parts, cluster, name, bodies[name]))
     _live(app, parts, cluster, stopping)
     return app
@@ -158,6 +159,7 @@ def _first_look(parts: Parts, cluster: Cluster) -> None:
         parts.publisher.soon("reconcile")
         parts.publisher.soon("backups")
         parts.publisher.soon("receivers")
+        parts.publisher.soon("conflicts")
     except StoreUnavailable as error:
         log.warning("first look skipped: Redis is away", error=str(error))
 

@@ -6,6 +6,8 @@ lose, because the periodic pass finds again what differs. Each step is one Lua s
     dirty      sorted set: database -> when it may be synced (when it was first marked; later after a failure)
     busy       sorted set: database -> until when its worker must have been heard of
     busy:tokens, failures    hashes: database -> token of the sync under way; failures in a row
+    since, busy:since        sorted sets: database -> when the oldest change was seen that is not carried yet: of what
+                             waits, and of what is being synced
 
 A database is synced by one worker at a time, and one that is marked meanwhile is synced once more. A worker that is
 silent past its lease has lost it: the database is dirty again, and its old token writes nothing any more.
@@ -30,13 +32,24 @@ START_LEASE = 60.0  # seconds until a sync that was put on the queue must have b
 
 _KEYS = f"""
 local dirty, busy, tokens, failures = '{PREFIX}dirty', '{PREFIX}busy', '{PREFIX}busy:tokens', '{PREFIX}failures'
+local since, busy_since = '{PREFIX}since', '{PREFIX}busy:since'
+local function move(name, from, to)
+  local seen = redis.call('ZSCORE', from, name)
+  if seen then
+    redis.call('ZREM', from, name)
+    redis.call('ZADD', to, 'LT', seen, name)
+  end
+end
 """
 # ARGV: now, NX or LT (bring forward what waits), databases. Returns how many were not marked before
 _MARK = (
     _KEYS
     + """
 local new = 0
-for i = 3, #ARGV do new = new + redis.call('ZADD', dirty, ARGV[2], ARGV[1], ARGV[i]) end
+for i = 3, #ARGV do
+  new = new + redis.call('ZADD', dirty, ARGV[2], ARGV[1], ARGV[i])
+  redis.call('ZADD', since, 'NX', ARGV[1], ARGV[i])
+end
 return new
 """
 )
@@ -48,6 +61,7 @@ for _, lost in ipairs(redis.call('ZRANGEBYSCORE', busy, '-inf', ARGV[1])) do
   redis.call('ZREM', busy, lost)
   redis.call('HDEL', tokens, lost)
   redis.call('ZADD', dirty, 'NX', ARGV[2], lost)
+  move(lost, busy_since, since)
 end
 local free = tonumber(ARGV[3]) - redis.call('ZCARD', busy)
 local taken, look = {}, 0
@@ -61,6 +75,7 @@ while free > 0 do
       redis.call('ZREM', dirty, name)
       redis.call('ZADD', busy, tonumber(ARGV[1]) + tonumber(ARGV[4]), name)
       redis.call('HSET', tokens, name, token)
+      move(name, since, busy_since)
       taken[#taken + 1] = {name, token}
     else
       look = look + 1
@@ -92,7 +107,12 @@ if ARGV[4] == '1' then
 else
   redis.call('HDEL', failures, ARGV[1])
 end
-if ARGV[3] ~= '' then redis.call('ZADD', dirty, ARGV[3], ARGV[1]) end
+if ARGV[3] ~= '' then
+  redis.call('ZADD', dirty, ARGV[3], ARGV[1])
+  move(ARGV[1], busy_since, since)
+else
+  redis.call('ZREM', busy_since, ARGV[1])
+end
 return count
 """
 )
@@ -145,6 +165,19 @@ class DirtySet:
             pipeline.zcard(f"{PREFIX}dirty").zcard(f"{PREFIX}busy")
             dirty, busy = pipeline.execute()
         return {"dirty": dirty, "busy": busy}
+
+    def carrying_since(self, database: str) -> float | None:
+        """When the oldest change was seen that its sync under way is for."""
+        with translated():
+            return self._redis.zscore(f"{PREFIX}busy:since", database)  # type: ignore[no-any-return]
+
+    def oldest(self) -> float | None:
+        """When the oldest change was seen that is not carried yet; None where there is none."""
+        with translated():
+            pipeline = self._redis.pipeline(transaction=False)
+            for name in ("since", "busy:since"):
+                pipeline.zrange(f"{PREFIX}{name}", 0, 0, withscores=True)
+            return min((score for found in pipeline.execute() for _, score in found), default=None)
 
     def outstanding(self, database: str) -> bool:
         """Whether it waits for a sync or is being synced."""

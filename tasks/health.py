@@ -16,6 +16,7 @@ from tasks.canary import canary_trouble
 from tasks.lags import lags_behind, seen_at
 from tasks.locks import alone
 from tasks.rejoining import ask_for_rejoins
+from tasks.sweep_notes import note_figures, note_history
 from tasks.wiring import Parts
 from worker.core import disk
 from worker.core.disk import Round
@@ -86,6 +87,8 @@ def look_once(parts: Parts, cluster: Cluster, names: Collection[str] | None = No
     # told before it is kept: where Redis goes away in between, it is told twice and not never
     _tell(parts, earlier, remembered, verdicts, state)
     parts.seen.save_sweep(record, databases)
+    note_history(parts, seen, verdicts, links, now)
+    note_figures(parts, seen, now, whole=names is None)
     _stand(parts, record, cluster, links)
     judging.spread(parts, cluster, register, looks, unread)
     if databases is not None and all(node.databases is not None for node in seen.values()):
@@ -221,6 +224,7 @@ def _databases(seen: Mapping[str, NodeSeen], *, users: bool) -> dict[str, list[s
 
 def _forget(parts: Parts, databases: Mapping[str, list[str]]) -> None:
     """What was noted of databases that no node has any more."""
+    parts.seen.conflicts.keep_databases(databases)
     gone = parts.seen.synced_names() - databases.keys()
     # a sweep does not list system databases, nor ours
     parts.seen.forget_syncs(name for name in gone if not name.startswith("_") and not is_own(name))

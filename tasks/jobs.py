@@ -178,6 +178,11 @@ def new_id(now: float) -> str:
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
+def made_at(job_id: str) -> float:
+    """When `new_id` made it, to the millisecond."""
+    return int(job_id.replace("-", "")[:12], 16) / 1000
+
+
 def eta(done: int | None, total: int | None, elapsed: float) -> float | None:
     """Seconds to go at the pace so far, or None where nothing is known yet."""
     if not done or total is None or elapsed <= 0:

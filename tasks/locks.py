@@ -30,6 +30,7 @@ LEASE = {
     "rotation": 12.0,
     "audits": 30.0,
     "receivers": 30.0,
+    "conflicts": 30.0,
 }
 # Seconds for which the lease is renewed: one that hangs longer no longer keeps others out either. Work over very many
 # databases takes minutes

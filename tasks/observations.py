@@ -15,6 +15,9 @@ from typing import Any
 import redis
 
 from tasks.audits_seen import AuditsSeen
+from tasks.conflicts_seen import ConflictsSeen
+from tasks.figures_seen import FiguresSeen
+from tasks.history_seen import HistorySeen
 from tasks.redis import translated
 from worker.core.health import NodeState, Payment
 from worker.core.register import Register, as_json, from_json
@@ -35,6 +38,9 @@ class Observations:
     def __init__(self, client: redis.Redis) -> None:
         self._redis: Any = client  # see JobStore
         self.audits = AuditsSeen(client)
+        self.figures = FiguresSeen(client)
+        self.conflicts = ConflictsSeen(client)
+        self.history = HistorySeen(client)
 
     # --- the nodes, as the last sweep saw them
 
@@ -150,6 +156,16 @@ class Observations:
         with translated():
             raw = self._redis.hget(DATABASES, name)
         return list(json.loads(raw)) if raw else []
+
+    def nodes_of(self, databases: list[str] | None = None) -> dict[str, list[str]]:
+        """Database -> the nodes that have it, of these (None: of all) that any has."""
+        with translated():
+            if databases is None:
+                rows = self._redis.hgetall(DATABASES)
+            else:
+                found = self._redis.hmget(DATABASES, databases) if databases else []
+                rows = dict(zip(databases, found, strict=True))
+        return {name: json.loads(raw) for name, raw in rows.items() if raw}
 
     def database_names(self) -> list[str]:
         with translated():

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 
 from config.logs import get
 from tasks.attempt import Attempt
 from tasks.away import away
 from tasks.dirty import Keeper
 from tasks.redis import StoreUnavailable
-from tasks.replication import record_sync
+from tasks.replication import moved, record_sync
 from tasks.route import route_for
 from tasks.runner import job_error
 from tasks.travels import on_change_filter
@@ -57,12 +58,13 @@ def run_on_change(parts: Parts, cluster: Cluster, database: str, token: str, sto
         return
     parts.in_force.settle(cluster)
     again_in: float | None = None
-    failed = False
+    failed = carried = False
     wanted = on_change_filter(parts)
     try:
         if wanted is None or wanted(database):  # else the settings have changed since it was marked
             with Attempt(Keeper(parts.dirty, time.time), database, 0, token, _lease(parts), stopping) as control:
-                again_in = None if _bring_in_step(parts, cluster, database, control) else AGAIN
+                in_step, carried = _bring_in_step(parts, cluster, database, control)
+                again_in = None if in_step else AGAIN
     except Interrupted:
         again_in = 0.0  # this worker shuts down, or lost the lease: then `done` changes nothing
     except StoreUnavailable:
@@ -71,10 +73,19 @@ def run_on_change(parts: Parts, cluster: Cluster, database: str, token: str, sto
         failed = True
         again_in = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(parts.dirty.failures(database), 10))
         _tell(parts, database, error)
+    if carried and again_in is None:
+        _count_delay(parts, database, time.time())
     again_at = None if again_in is None else time.time() + again_in
     parts.dirty.done(database, token, again_at=again_at, failed=failed)
     if not stopping.is_set():
         dispatch(parts, time.time())
+
+
+def _count_delay(parts: Parts, database: str, now: float) -> None:
+    with suppress(StoreUnavailable):  # a figure: not worth the sync
+        since = parts.dirty.carrying_since(database)
+        if since is not None:
+            parts.tallies.change_carried(now - since)
 
 
 def _lease(parts: Parts) -> float:
@@ -90,17 +101,18 @@ def _tell(parts: Parts, database: str, error: Exception) -> None:
     parts.replication.on_change_failed(database, told.type, told.detail, time.time())
 
 
-def _bring_in_step(parts: Parts, cluster: Cluster, database: str, control: Control) -> bool:
-    """Whether it is in step now, as far as there is somebody to be in step with."""
+def _bring_in_step(parts: Parts, cluster: Cluster, database: str, control: Control) -> tuple[bool, bool]:
+    """Whether it is in step now, as far as there is somebody to be in step with, and whether anything was carried: a
+    target's own echo of our sync is none that somebody waited for."""
     known = parts.seen.synced(database)
     gone = away(parts, cluster)
     here, silent = sequences(cluster, database, gone)
     if len(here) < 2 and silent:
         raise NotEnoughNodes(f"only {', '.join(here) or 'no node'} can take part: no answer of {', '.join(silent)}")
     if len(here) < 2:
-        return True  # deleted, or on one node alone: the pass finds it when that has changed
+        return True, False  # deleted, or on one node alone: the pass finds it when that has changed
     if known and not silent and same(known["sequences"], here):
-        return True  # an echo: this is what our own sync wrote
+        return True, False  # an echo: this is what our own sync wrote
     route = route_for(parts, cluster, database)
     try:
         told = known["refused"] if known and parts.replication.on_change_failure(database) == REFUSED else None
@@ -118,10 +130,10 @@ def _bring_in_step(parts: Parts, cluster: Cluster, database: str, control: Contr
         # all that could move has moved: it is told, and the next change is as quick as ever
         _tell(parts, database, error)
         record_sync(parts, database, error.sync)
-        return True
+        return True, moved(error.sync)
     if result.caught_up:
         record_sync(parts, database, result, still_refused=told is not None)
-    return result.caught_up
+    return result.caught_up, moved(result)
 
 
 def run_pass(parts: Parts, cluster: Cluster) -> None:

@@ -10,13 +10,14 @@ options and signals out anew for every message, which took half of the processor
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
 
-from config.celery import CONTROL_QUEUE, ON_CHANGE_QUEUE
+from config.celery import CONTROL_QUEUE, JOB_QUEUES, ON_CHANGE_QUEUE
 from tasks.jobs import Request
 from tasks.redis import StoreUnavailable, translated
 
@@ -49,11 +50,16 @@ class Publisher:
 
     def depth(self, queue: str) -> int:
         """Messages on a queue that no worker has taken yet. Raises StoreUnavailable."""
+        return self._depths([queue])[queue]
+
+    def depths(self) -> dict[str, int]:
+        """The same of every queue."""
+        return self._depths([*JOB_QUEUES, ON_CHANGE_QUEUE, CONTROL_QUEUE])
+
+    def _depths(self, queues: Sequence[str]) -> dict[str, int]:
         try:
             with translated(), self._app.connection_for_write() as connection:
-                return int(connection.default_channel.queue_declare(queue, passive=True).message_count)
-        except ChannelError:
-            return 0  # a queue without messages does not exist in Redis
+                return {queue: _messages(connection.default_channel, queue) for queue in queues}
         except (OperationalError, OSError) as error:
             raise StoreUnavailable(f"the queue does not answer ({type(error).__name__})") from error
 
@@ -89,3 +95,10 @@ class Publisher:
                 )
         except (OperationalError, OSError) as error:
             raise StoreUnavailable(f"the queue does not take messages ({type(error).__name__})") from error
+
+
+def _messages(channel: Any, queue: str) -> int:
+    try:
+        return int(channel.queue_declare(queue, passive=True).message_count)
+    except ChannelError:
+        return 0  # a queue without messages does not exist in Redis

@@ -43,7 +43,12 @@ def abandon_sync(parts: Parts, cluster: Cluster, job: Job) -> list[str]:
 def record_sync(parts: Parts, database: str, result: SyncResult, *, still_refused: bool = False) -> None:
     """Note what the nodes' sequences were, so that nothing is done until one of them moves. `still_refused`: documents
     that a target refused earlier are missing still, and stay told."""
-    moved = any(pull.docs_written for pull in result.pulls)
-    parts.seen.record_sync(database, result.sequences, time.time(), moved=moved, refused=sum(result.refused.values()))
+    refused = sum(result.refused.values())
+    parts.seen.record_sync(database, result.sequences, time.time(), moved=moved(result), refused=refused)
     if not result.missing and not still_refused:
         parts.replication.on_change_worked(database)
+
+
+def moved(result: SyncResult) -> bool:
+    """Whether it carried something."""
+    return any(pull.docs_written for pull in result.pulls)

@@ -74,7 +74,11 @@ class Runner:
         """A job that failed with its claim, because its last worker was lost."""
         job = self._parts.store.get(job_id) if why == "exhausted" else None
         if job is not None:
-            tell_finished(self._parts.events, job, time.time())
+            self._tell(job, time.time())
+
+    def _tell(self, ended: Job, now: float) -> None:
+        self._parts.tallies.job_ended(ended)
+        tell_finished(self._parts.events, ended, now)
 
     def _attempt(self, job: Job, token: int, attempt: Attempt) -> None:
         work = self._works[job.kind]
@@ -137,7 +141,7 @@ class Runner:
             log.warning("job's end not written: another worker owns it, or Redis was emptied")
         self._wake(wake)
         if written:
-            tell_finished(self._parts.events, replace(job, state=state, error=error, finished_at=now), now)
+            self._tell(replace(job, state=state, error=error, finished_at=now), now)
 
     def _release(self, job: Job, token: int, delay: float = 0, *, failed: bool = False) -> None:
         now = time.time()

@@ -351,6 +351,22 @@ return again
 """
 )
 
+# ARGV: kinds. Returns {queued, id of the oldest queued one or '', running} of each. ZINTER costs no more than the smaller
+# set has members, and ids sort by time
+BACKLOG = (
+    _PRELUDE
+    + """
+local found = {}
+for _, kind in ipairs(ARGV) do
+  local all = P .. 'jobs:kind:' .. kind
+  local queued = redis.call('ZINTER', 2, P .. 'jobs:state:queued', all)
+  local running = redis.call('ZINTER', 2, P .. 'jobs:state:running', all)
+  found[#found + 1] = {#queued, queued[1] or '', #running}
+end
+return found
+"""
+)
+
 # A message was taken by a worker that cannot run it: the reaper is to see to the job soon. ARGV: id
 EXPEDITE = (
     _PRELUDE

@@ -18,7 +18,7 @@ from typing import Any
 import redis
 
 from tasks import policy, scripts
-from tasks.jobs import Job, JobError, Kind, Progress, Request, State, fingerprint, new_id
+from tasks.jobs import Job, JobError, Kind, Progress, Request, State, fingerprint, made_at, new_id
 from tasks.observations import DATABASES
 from tasks.redis import translated
 
@@ -55,6 +55,15 @@ class Page:
 
 
 @dataclass(frozen=True)
+class Backlog:
+    """Of one kind: jobs that are queued, whatever they wait for, when the oldest of them was made, and those that run."""
+
+    queued: int
+    oldest_at: float | None
+    running: int
+
+
+@dataclass(frozen=True)
 class Filter:
     kind: Kind | None = None
     state: State | None = None
@@ -77,7 +86,19 @@ class JobStore:
         self._ttl = result_ttl
         self._lease_ms = int(lease_seconds * 1000)
         self._lost = json.dumps({kind.value: _lost(policy.starts(kind, max_attempts)) for kind in Kind})
-        names = ("CREATE", "CONFIRM", "DISCARD", "CLAIM", "BEAT", "FINISH", "RELEASE", "CANCEL", "REAP", "EXPEDITE")
+        names = (
+            "CREATE",
+            "CONFIRM",
+            "DISCARD",
+            "CLAIM",
+            "BEAT",
+            "FINISH",
+            "RELEASE",
+            "CANCEL",
+            "REAP",
+            "EXPEDITE",
+            "BACKLOG",
+        )
         self._scripts = {name: client.register_script(getattr(scripts, name)) for name in names}
 
     def _run(self, name: str, *args: Any) -> Any:
@@ -241,6 +262,14 @@ class JobStore:
                     found.add(message["channel"].removeprefix(_EVENTS))
                     waits = 0.0
                 yield found
+
+    def backlog(self) -> dict[Kind, Backlog]:
+        """Of every kind, those that are not over."""
+        rows = self._run("BACKLOG", *(kind.value for kind in Kind))
+        return {
+            kind: Backlog(int(queued), made_at(oldest) if oldest else None, int(running))
+            for kind, (queued, oldest, running) in zip(Kind, rows, strict=True)
+        }
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state."""

@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.jobs import Job, Request, State, fingerprint
+from tasks.jobs import Job, Kind, Request, State, fingerprint
 from tasks.redis import StoreUnavailable, Uncertain
-from tasks.store import Created, Filter, JobStore, Page
+from tasks.store import Backlog, Created, Filter, JobStore, Page
 
 MAKING_LOOKS = 25
 MAKING_PAUSE = 0.02  # seconds
@@ -124,6 +124,9 @@ class Jobs:
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state."""
         return self._store.counts()
+
+    def backlog(self) -> dict[Kind, Backlog]:
+        return self._store.backlog()
 
     def cancel(self, job_id: str) -> Job | None:
         """Ask for the end of a job: at once where it is queued, else as soon as its worker looks.

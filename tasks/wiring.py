@@ -17,6 +17,7 @@ from tasks.dirty import DirtySet
 from tasks.events import Events
 from tasks.finished import tell_finished
 from tasks.in_force import InForce
+from tasks.jobs import Job
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.publish import Publisher
@@ -26,6 +27,7 @@ from tasks.replication_seen import ReplicationSeen
 from tasks.rules import rules_of
 from tasks.store import JobStore
 from tasks.submit import Jobs
+from tasks.tallies import Tallies
 from tasks.vaults import Vaults
 from tasks.webhooks import Webhooks
 from worker.core.rules import Rules
@@ -51,6 +53,7 @@ class Parts:
     vaults: Vaults
     in_force: InForce
     receivers: Receivers
+    tallies: Tallies
 
     @functools.cached_property
     def probes(self) -> dict[str, tuple[float, bool]]:
@@ -82,7 +85,13 @@ def build(settings: Settings, *, patience: float = WORKER_PATIENCE) -> Parts:
         max_attempts=settings.job_max_attempts,
     )
     seen = Observations(client)
-    jobs = Jobs(store, publisher.job, ended=lambda job: tell_finished(events, job, time.time()))
+    tallies = Tallies(client)
+
+    def ended(job: Job) -> None:
+        tallies.job_ended(job)
+        tell_finished(events, job, time.time())
+
+    jobs = Jobs(store, publisher.job, ended=ended)
     receivers = Receivers(client, settings.secret_keys)
     events = Events(client, Webhooks(settings, jobs, receivers).submit, settings.secrets)
     return Parts(
@@ -102,4 +111,5 @@ def build(settings: Settings, *, patience: float = WORKER_PATIENCE) -> Parts:
         in_force=InForce(settings, client),
         events=events,
         receivers=receivers,
+        tallies=tallies,
     )

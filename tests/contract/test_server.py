@@ -78,14 +78,14 @@ def test_a_node_tells_the_sizes_of_databases_in_one_call(site: Site) -> None:
         Database(site.cluster["a"], name).create()
     Database(site.cluster["a"], names[0]).put({"_id": "one", "text": "x" * 2_000})
 
-    found = site.cluster["a"].sizes(names, within=5)
+    found = site.cluster["a"].figures(names, within=5)
 
     if not site.scheduler:
         assert found is None
         return
     assert found is not None
-    assert {size.name for size in found} == set(names[:2])
-    sizes = {size.name: size for size in found}
+    assert {one.name: one.documents for one in found} == {names[0]: 1, names[1]: 0}
+    sizes = {one.name: one.size for one in found if one.size}
     assert sizes[names[0]].file >= sizes[names[0]].active > 0
     assert sizes[names[1]].active == 0
 
@@ -96,7 +96,7 @@ def test_a_stranger_is_told_nothing_of_a_nodes_work(scheduled: Site) -> None:
 
     assert stranger.tells("_active_tasks", within=5) is None
     assert stranger.tells("_node", "_local", "_system", within=5) is None
-    assert stranger.sizes(["_users"], within=5) is None
+    assert stranger.figures(["_users"], within=5) is None
 
 
 def test_a_wrong_password_is_told_as_such(site: Site) -> None:

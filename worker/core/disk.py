@@ -68,9 +68,17 @@ def added(so_far: Round, asked: Sequence[str], sizes: Sequence[Size], names: Seq
         largest=_first((*so_far.largest, *sizes), by="file"),
         wasteful=_first((*so_far.wasteful, *(size for size in sizes if size.wasted)), by="wasted"),
     )
-    if any(name > grown.cursor for name in names):
-        return grown
-    return Round(so_far.server, totals=_totals(grown, now))
+    return grown if _more(grown, names) else Round(so_far.server, totals=_totals(grown, now))
+
+
+def passed(so_far: Round, asked: Sequence[str], names: Sequence[str]) -> Round:
+    """The same where the server tells no sizes: only how far the round has come."""
+    moved = replace(so_far, cursor=asked[-1] if asked else so_far.cursor)
+    return moved if _more(moved, names) else Round(so_far.server)
+
+
+def _more(so_far: Round, names: Sequence[str]) -> bool:
+    return any(name > so_far.cursor for name in names)
 
 
 def _first(sizes: Sequence[Size], *, by: str) -> tuple[Size, ...]:

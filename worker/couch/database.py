@@ -112,6 +112,14 @@ class Database:
                 return
             params["since"] = said["last_seq"]
 
+    def page(self, since: str, size: int, *, within: float) -> tuple[list[Row], str]:
+        """The first `size` rows after a sequence of this very node and database, and the sequence to go on from. Fewer
+        rows: there are no more. `within`: seconds for the whole answer."""
+        params = {"since": since, "limit": size, "style": "all_docs", "seq_interval": size}
+        said = self.client.get(self.name, "_changes", params=params, within=within)
+        last = said["last_seq"]
+        return _rows(said), last if isinstance(last, str) else json.dumps(last)
+
     def leaves_of(self, ids: Sequence[str]) -> dict[str, Leaves]:
         """Id -> leaves now, of those of these documents that it has."""
         found: dict[str, Leaves] = {}

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from worker.core.disk import Size
 from worker.core.errors import (
     BadAnswer,
     BadRequest,
@@ -23,6 +22,7 @@ from worker.core.errors import (
     Unauthorized,
     Unsupported,
 )
+from worker.core.figures import Figures, figures
 from worker.core.model import Capabilities, DatabaseInfo, Identity, Node, NodeKind
 from worker.couch.client import CouchClient
 
@@ -137,12 +137,17 @@ class Server:
         """All names, system databases included."""
         return [str(name) for name in self.client.get("_all_dbs", tries=tries, **options)]
 
-    def sizes(self, names: Sequence[str], *, within: float) -> list[Size] | None:
-        """Of those of `names` (DBS_INFO_BATCH at most) that exist and tell it, in one call; None as by `tells`."""
+    def figures(self, names: Sequence[str], *, within: float) -> list[Figures] | None:
+        """Of those of `names` (DBS_INFO_BATCH at most) that exist, in one call; None as by `tells`."""
         rows = self._tells("POST", "_dbs_info", json={"keys": list(names)}, within=within)
-        found = [(str(row["key"]), row["info"].get("sizes")) for row in rows or [] if row.get("info")]
-        sizes = [Size(name, int(told["file"]), int(told["active"])) for name, told in found if told]
-        return None if rows is None else sizes
+        return None if rows is None else [figures(str(row["key"]), row["info"]) for row in rows if row.get("info")]
+
+    def figures_of(self, name: str, *, within: float) -> Figures | None:
+        """Of one database, on servers that tell of several one by one; None where there is no such database."""
+        try:
+            return figures(name, self.client.get(name, tries=1, within=within))
+        except NotFound:
+            return None
 
     def tells(self, *path: str, within: float) -> Any:
         """One of the server's own figures (`_active_tasks`, `_node/_local/...`); None where it has no such call, or

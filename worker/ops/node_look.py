@@ -16,6 +16,7 @@ from worker.core.details import Details
 from worker.core.disk import Round
 from worker.core.errors import BadAnswer, ReplicationError, TimedOut
 from worker.core.failures import failure_of, reason_of
+from worker.core.figures import Asked
 from worker.core.health import Failure, Look
 from worker.core.model import Identity, NodeKind
 from worker.core.names import OWN_DATABASE, is_own
@@ -23,18 +24,20 @@ from worker.core.rules import USERS
 from worker.couch.server import DBS_INFO_BATCH, Server
 
 Value = TypeVar("Value")
+ONE_BY_ONE = 10  # databases of a server that tells of each alone
 
 
 @dataclass(frozen=True)
 class NodeSeen:
     """`databases` is None where they could not be read: unknown, not empty. `errors`: what else could not be had, in
-    words. `disk_round`: to be handed to the next sweep."""
+    words. `disk_round`: to be handed to the next sweep. `asked`: the databases whose figures came with this one."""
 
     look: Look
     databases: list[str] | None = None
     errors: tuple[str, ...] = ()
     details: Details = field(default_factory=Details)
     disk_round: Round | None = None
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,8 @@ def with_details(server: Server, seen: NodeSeen, deadline: Deadline) -> NodeSeen
     if couchdb:
         path = ("_node", "_local", "_stats", "couch_replicator", "jobs")
         jobs = asking.figures("replication jobs", details.replication_jobs, *path)
-    so_far = _further(asking, seen.disk_round, names) if couchdb else seen.disk_round
+    further = _further if couchdb else _one_by_one
+    so_far, asked = further(asking, seen.disk_round, names) if names is not None else (seen.disk_round, None)
     missing = details.system_databases_missing(names) if couchdb and names is not None else None
     uptime, load = system or (None, None)
     return NodeSeen(
@@ -139,6 +143,7 @@ def with_details(server: Server, seen: NodeSeen, deadline: Deadline) -> NodeSeen
         tuple(asking.errors),
         Details(tasks, jobs, load, so_far.totals if so_far else None, missing),
         so_far,
+        asked,
     )
 
 
@@ -146,13 +151,30 @@ def _system(said: Any) -> tuple[float, dict[str, int]]:
     return details.uptime(said), details.load(said)
 
 
-def _further(asking: Asking, so_far: Round | None, names: list[str] | None) -> Round | None:
+def _further(asking: Asking, so_far: Round | None, names: list[str]) -> tuple[Round | None, Asked | None]:
     """The round of sizes, one call further where that is possible."""
-    if so_far is None or names is None:
-        return so_far
-    asked = disk.wanted(so_far, names, DBS_INFO_BATCH)
-    sizes = asking.told("disk", lambda within: asking.server.sizes(asked, within=within))
-    return so_far if sizes is None else disk.added(so_far, asked, sizes, names, time.time())
+    if so_far is None:
+        return None, None
+    wanted = disk.wanted(so_far, names, DBS_INFO_BATCH)
+    found = asking.told("disk", lambda within: asking.server.figures(wanted, within=within))
+    if found is None:
+        return so_far, None
+    after = disk.added(so_far, wanted, [one.size for one in found if one.size], names, time.time())
+    return after, Asked(tuple(wanted), tuple(found), last=not after.cursor)
+
+
+def _one_by_one(asking: Asking, so_far: Round | None, names: list[str]) -> tuple[Round | None, Asked | None]:
+    """The same of a server that tells of each database alone, and of no sizes: a few of them."""
+    if so_far is None:
+        return None, None
+    wanted = disk.wanted(so_far, users := _replicated(names), ONE_BY_ONE)
+    found = asking.told(
+        "documents", lambda within: [asking.server.figures_of(name, within=asking.deadline.left()) for name in wanted]
+    )
+    if found is None:
+        return so_far, None
+    after = disk.passed(so_far, wanted, users)
+    return after, Asked(tuple(wanted), tuple(one for one in found if one), last=not after.cursor)
 
 
 def _replicated(names: list[str]) -> list[str]:

@@ -25,6 +25,7 @@ from tasks.redis import StoreUnavailable
 from tasks.replication_seen import ReplicationSeen
 from tasks.store import JobStore
 from tasks.submit import Jobs
+from tasks.tallies import Tallies
 from tasks.vaults import Vaults
 from tasks.webhooks import Webhooks
 from tasks.wiring import Parts
@@ -120,7 +121,8 @@ class World:
         self.seen = Observations(self.redis)
         self.replication = ReplicationSeen(self.redis)
         self.dirty = DirtySet(self.redis, self.lease_seconds)
-        self.jobs = Jobs(self.store, self.publisher.job, ended=lambda ended: tell_finished(self.events, ended, NOW))
+        self.tallies = Tallies(self.redis)
+        self.jobs = Jobs(self.store, self.publisher.job, ended=self._ended)
         self.receivers = Receivers(self.redis, self.settings.secret_keys)
         self.events = Events(
             self.redis, Webhooks(self.settings, self.jobs, self.receivers).submit, self.settings.secrets
@@ -130,6 +132,10 @@ class World:
         self.plan = plan_of(self.settings)
         self.vaults = Vaults(self.plan)
         self.in_force = InForce(self.settings, self.redis)
+
+    def _ended(self, job: Job) -> None:
+        self.tallies.job_ended(job)
+        tell_finished(self.events, job, NOW)
 
     @property
     def parts(self) -> Parts:
@@ -150,6 +156,7 @@ class World:
             backup_plan=self.plan,
             vaults=self.vaults,
             in_force=self.in_force,
+            tallies=self.tallies,
         )
 
     def queued(self, request: Request | None = None) -> str:

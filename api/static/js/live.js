@@ -1,0 +1,138 @@
+// What the page shows stays true while somebody looks: the server tells what changed (GET /api/stream), and the parts
+// of the page that are marked data-live are asked for again and put in place without losing focus, scroll or an open part.
+
+import { show } from "./progress.js";
+
+const QUIET = 15000; // ms between two looks while the stream is open and says nothing
+const POLL = 5000; // without a stream
+const SOON = 300; // what changes together is asked for once
+const LEAST = 1000; // between two looks
+const PATIENCE = 10000; // for an answer
+
+let source = null;
+let timer = null;
+let asking = false;
+let again = false;
+let last = Date.now(); // when what is shown was asked for
+
+export function follow() {
+  document.addEventListener("visibilitychange", () => (document.hidden ? stop() : start()));
+  // a page that is being left has nothing to tell
+  window.addEventListener("pagehide", stop);
+  window.addEventListener("pageshow", (event) => event.persisted && start());
+  document.addEventListener("nbr:changed", () => soon(0));
+  start(true);
+}
+
+function start(fresh = false) {
+  open();
+  if (fresh) wait();
+  else soon(0);
+}
+
+function stop() {
+  clearTimeout(timer);
+  if (source) source.close();
+  source = null;
+}
+
+function open() {
+  if (source) return;
+  source = new EventSource("/api/stream");
+  source.addEventListener("job", (message) => changed(JSON.parse(message.data)));
+  source.addEventListener("event", () => soon(SOON));
+  source.addEventListener("seen", () => soon(SOON));
+  source.addEventListener("error", () => {
+    // an answer that is none (no thread to spare, signed out): asked for again with the next look
+    if (source && source.readyState === EventSource.CLOSED) {
+      source = null;
+      soon(LEAST);
+    }
+  });
+}
+
+function changed(job) {
+  const shown = document.querySelector(`[data-job="${job.id}"] [data-state]`);
+  for (const element of document.querySelectorAll(`[data-progress="${job.id}"]`)) show(element, job);
+  // a bar moves by itself; everything else that a job changes is the server's to say
+  if (!shown || shown.dataset.state !== job.state) soon(SOON);
+}
+
+function soon(delay) {
+  const least = Math.max(delay, last + LEAST - Date.now());
+  clearTimeout(timer);
+  timer = setTimeout(look, least);
+}
+
+function wait() {
+  clearTimeout(timer);
+  timer = setTimeout(look, source ? QUIET : POLL);
+}
+
+async function look() {
+  if (asking) {
+    again = true;
+    return;
+  }
+  asking = true;
+  again = false;
+  last = Date.now();
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(PATIENCE) });
+    if (answer.redirected && new URL(answer.url).pathname === "/sign-in") {
+      location.assign(answer.url);
+      return;
+    }
+    const kind = answer.headers.get("Content-Type") || "";
+    if (!kind.startsWith("text/html")) throw new Error(`${answer.status} ${answer.statusText}`);
+    place(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    connected();
+    open();
+  } catch (error) {
+    lost(error);
+  } finally {
+    asking = false;
+    if (again) soon(SOON);
+    else wait();
+  }
+}
+
+function place(fresh) {
+  document.title = fresh.title;
+  const token = fresh.querySelector('meta[name="csrf-token"]');
+  const known = document.querySelector('meta[name="csrf-token"]');
+  if (token && known) known.content = token.content;
+  const parts = [...document.querySelectorAll("[data-live]")];
+  for (const part of parts) {
+    const next = fresh.getElementById(part.id);
+    if (next) Idiomorph.morph(part, next, { ignoreActiveValue: true, callbacks: { beforeAttributeUpdated: kept, beforeNodeMorphed: idle } });
+  }
+}
+
+// what a person has opened or is choosing is theirs
+function kept(name, element) {
+  return !(name === "open" && element.tagName === "DETAILS");
+}
+
+function idle(element) {
+  return !(element.tagName === "FORM" && element.contains(document.activeElement));
+}
+
+let lostAt = null;
+
+function lost(error) {
+  lostAt = lostAt || last;
+  const banner = document.getElementById("connection");
+  const why = error.name === "TimeoutError" ? "it does not answer" : error.name === "TypeError" ? "it cannot be reached" : error.message;
+  banner.textContent = `The connection to the server is lost (${why}). What you see is as of ${new Date(lostAt).toLocaleTimeString()}, and may be old.`;
+  banner.classList.add("shown");
+  document.body.dataset.stale = "";
+}
+
+function connected() {
+  lostAt = null;
+  const banner = document.getElementById("connection");
+  banner.textContent = "";
+  banner.classList.remove("shown");
+  delete document.body.dataset.stale;
+}

@@ -1,0 +1,33 @@
+"""What a sweep leaves besides its verdicts: the databases' figures, and how each node was in this minute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.lags import node_lags
+from tasks.wiring import Parts
+from worker.core.health import Verdict
+from worker.ops.node_look import NodeSeen
+
+
+def note_figures(parts: Parts, seen: Mapping[str, NodeSeen], now: float, *, whole: bool) -> None:
+    """`whole`: all nodes were looked at: what is kept of others is forgotten."""
+    if whole:
+        parts.seen.figures.keep_nodes(seen)
+    for name, node in seen.items():
+        if node.asked is not None and node.databases is not None:
+            parts.seen.figures.save(name, node.asked, node.databases, now)
+
+
+def note_history(
+    parts: Parts,
+    seen: Mapping[str, NodeSeen],
+    verdicts: Mapping[str, Verdict],
+    links: Mapping[str, Any] | None,
+    now: float,
+) -> None:
+    """`links`: the summary of the last look at them."""
+    lags = node_lags(seen, links, parts.seen.last_pass())
+    for name, node in seen.items():
+        parts.seen.history.note(name, now, node.look.latency_ms, lags.get(name), verdicts[name].state)
