@@ -84,7 +84,9 @@ _SECURITY = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "no-referrer",
+    # not no-referrer: with that a browser sends `Origin: null` along with our own forms, too (Fetch, "append a request
+    # `Origin` header"), which is the origin of a stranger
+    "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 _ONE_YEAR = 31_536_000  # seconds

@@ -23,7 +23,8 @@ from config.logs import get
 log = get(__name__)
 blueprint = Blueprint("sign_in", __name__)
 POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
 )
 AFTERWARDS = "/"
 

@@ -91,7 +91,8 @@ def why(error: Exception) -> str:
 
 def _starter(folder: Path, program: Path, environ: Mapping[str, str]) -> Path:
     """A script under a name for the time until it is known to work."""
-    libraries = ":".join(sorted({str(path.parent) for path in (folder / "root").rglob("*.so*")}))
+    root = folder / "root"
+    libraries = ":".join(sorted({str(path.parent) for end in ("*.so", "*.so.*") for path in root.rglob(end)}))
     settings = [f"export {name}={quote(value)}" for name, value in environ.items()]
     settings.append(f"export LD_LIBRARY_PATH={quote(libraries)}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}")
     lines = "".join(f"{line}\n" for line in settings)

@@ -413,7 +413,7 @@ def test_every_answer_forbids_what_a_page_could_do_with_it(own: System, admin: A
         assert headers["X-Frame-Options"] == "DENY"
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
         assert "default-src 'none'" in headers["Content-Security-Policy"]
-        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["Referrer-Policy"] == "same-origin"
         assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
         assert not any(letter.isdigit() for letter in headers["Server"]), "no version"
 

@@ -120,7 +120,7 @@ def test_every_answer_has_the_security_headers(locked: World) -> None:
         for headers in ({}, BEARER):
             answer = locked.client.get(path, headers=headers)
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
-            assert answer.headers["Referrer-Policy"] == "no-referrer"
+            assert answer.headers["Referrer-Policy"] == "same-origin"
             assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
             assert "Access-Control-Allow-Origin" not in answer.headers
             if path.startswith("/api"):

@@ -1,0 +1,93 @@
+"""One browser, and one system behind it, for all tests here that run in this process.
+
+The nodes are always the tests' own: COUCHDB_BIN's CouchDB, else stand-ins. A test that fails leaves a picture of its
+page among the screenshots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from config.tokens import Role
+from embedded.chromium import MISSING, find_chromium
+from tests.browser.faults import Faults
+from tests.browser.looks import DESKTOP, SCREENSHOTS
+from tests.browser.people import TOKENS, settings
+from tests.system.conftest import own_nodes, pytest_runtest_makereport
+from tests.system.couch import Couch
+from tests.system.harness import Api, System
+
+__all__ = ["pytest_runtest_makereport"]  # the processes' logs, with a failure
+
+MILLISECONDS = 30_000  # for each wait: the machine may be busy
+# nothing but this machine has a name: what a page asks of others is not even sent
+ARGUMENTS = ["--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Ends with the last test here: Playwright keeps an event loop on this thread, which others could not have."""
+    program = find_chromium()
+    if program is None:
+        pytest.skip(MISSING)
+    expect.set_options(timeout=MILLISECONDS)
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield made
+        made.close()
+
+
+@pytest.fixture(scope="package")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Couch]]:
+    made = own_nodes(tmp_path_factory.mktemp("nodes"))
+    yield made
+    for node in made:
+        assert node.embedded is not None
+        node.embedded.process.kill()
+
+
+@pytest.fixture(scope="package")
+def system(nodes: list[Couch], tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """All processes, for tests that break nothing. Its `api` calls as an admin."""
+    folder = tmp_path_factory.mktemp("looked-at")
+    known = {**settings(folder), "BACKUP_URL": (folder / "backups").as_uri()}
+    with System(nodes, folder, known) as made:
+        made.api = Api(made.api.url, TOKENS[Role.ADMIN])
+        made.start("worker", "control", "beat", "api")
+        yield made
+
+
+@pytest.fixture
+def context(browser: Browser, system: System) -> Iterator[BrowserContext]:
+    """A browser that was never here."""
+    made = browser.new_context(
+        base_url=system.api.url, viewport=DESKTOP, locale="en-GB", timezone_id="Etc/UTC", reduced_motion="reduce"
+    )
+    made.set_default_timeout(MILLISECONDS)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def faults(context: BrowserContext, system: System) -> Iterator[Faults]:
+    """What no test may leave behind, unless it says so before."""
+    made = Faults(context, system.api.url)
+    yield made
+    found = made.found()
+    assert not found, "the browser had to say:\n" + "\n".join(found)
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, context: BrowserContext, faults: Faults) -> Iterator[Page]:
+    """A page of a browser that was never here. Where the test fails, a picture of it is kept."""
+    name = "".join(each if each.isalnum() else "-" for each in request.node.name)
+    picture = SCREENSHOTS / f"failed-{name}.png"
+    picture.unlink(missing_ok=True)
+    failures = request.session.testsfailed
+    made = context.new_page()
+    yield made
+    if request.session.testsfailed > failures:
+        made.screenshot(path=picture)

@@ -1,0 +1,71 @@
+"""A person without a mouse: gets everywhere with Tab, and always sees where they are."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Locator, Page
+
+MOST = 200  # presses of Tab: more than a page should have to stop at
+
+# what Tab should stop at: of radio buttons with one name only one
+_STOPS = """() => {
+  const radios = new Set();
+  return [...document.querySelectorAll(
+      "a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]")]
+    .filter((each) => each.tabIndex >= 0 && !each.disabled && each.checkVisibility({visibilityProperty: true})
+      && each.closest("[inert]") === null)
+    .filter((each) => each.type !== "radio" || (!radios.has(each.name) && radios.add(each.name)))
+    .map((each) => %s);
+}"""
+_NAME = (
+    "((each) => `${each.localName} ${(each.ariaLabel || each.labels?.[0]?.innerText || each.innerText || "
+    "each.name || each.id || '').trim().replace(/\\s+/g, ' ').slice(0, 60)}`)"
+)
+_AT = f"() => document.activeElement === document.body ? null : {_NAME}(document.activeElement)"
+# Tab goes on from where the focus was, even after blur(): so it has to be somewhere before everything
+_START = """() => {
+  document.body.tabIndex = -1;
+  document.body.focus();
+  document.body.removeAttribute("tabindex");
+  scrollTo(0, 0);
+}"""
+# an outline, or else what a style may have in its place
+_SEEN = """() => {
+  const style = getComputedStyle(document.activeElement);
+  const outlined = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
+  const box = document.activeElement.getBoundingClientRect();
+  return (outlined || style.boxShadow !== "none") && box.width > 0 && box.height > 0
+    && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
+}"""
+
+
+def reach(page: Page, wanted: Locator) -> None:
+    """Press Tab until `wanted` has the focus."""
+    passed: list[str | None] = []
+    while not wanted.evaluate("(each) => each === document.activeElement"):
+        assert len(passed) < MOST, f"Tab does not get to {wanted}, only to {list(dict.fromkeys(passed))}"
+        page.keyboard.press("Tab")
+        passed.append(page.evaluate(_AT))
+
+
+def stops(page: Page) -> list[str]:
+    """What Tab stops at from the page's start on, in order. Fails where the focus is not to be seen."""
+    page.evaluate(_START)
+    found: list[str] = []
+    while len(found) < MOST:
+        page.keyboard.press("Tab")
+        at: str | None = page.evaluate(_AT)
+        if at is None:  # round, and out of the page
+            return found
+        assert page.evaluate(_SEEN), f"{page.url}: nobody sees that the focus is on {at}"
+        found.append(at)
+    raise AssertionError(f"{page.url}: Tab does not come round in {MOST} presses, last to {found[-5:]}")
+
+
+def all_reachable(page: Page) -> None:
+    """Fails where something that can be used with a mouse is not among the stops."""
+    wanted: list[str] = page.evaluate(_STOPS % f"{_NAME}(each)")
+    missed = list(wanted)
+    for stop in stops(page):
+        if stop in missed:
+            missed.remove(stop)
+    assert not missed, f"{page.url}: Tab never gets to {missed}"
