@@ -34,7 +34,7 @@ def test_every_api_route_is_in_the_document() -> None:
 
 @pytest.mark.parametrize(("method", "path"), sorted(_routes()))
 def test_every_route_is_in_the_guide(method: str, path: str) -> None:
-    written = re.sub(r"<(?:\w+:)?\w+>", "ID", re.sub("<(name|path:filename)>", "NAME", path))
+    written = re.sub(r"<(?:\w+:)?\w+>", "ID", re.sub("<(name|path:name|path:filename)>", "NAME", path))
     assert re.search(rf"`{method} {re.escape(written)}[\[`]", GUIDE), f"{method} {written} is not in docs/api.md"
 
 
