@@ -194,6 +194,7 @@ def sweep(now: float) -> dict[str, Any]:
             "since": now - 60,
             "reason": reason,
             "failure": None if up else "refused",
+            "failures": 0 if up else 3,
             "latency_ms": 1.5 if up else None,
             "version": "3.5.0" if up else None,
             "uuid": None,
