@@ -154,7 +154,7 @@ def create_app(
             slots=context.Slots(settings.api_threads),
             clock=clock,
             shown_settings=observed.shown_settings(settings),
-            openapi=openapi.document(app, VERSION),
+            openapi=functools.cache(functools.partial(openapi.document, app, VERSION)),
             keep_alive_seconds=keep_alive_seconds,
         ),
     )

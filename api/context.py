@@ -76,7 +76,7 @@ class Context:
     slots: Slots
     clock: Callable[[], float]
     shown_settings: Mapping[str, Any]
-    openapi: bytes  # the document, made once
+    openapi: Callable[[], bytes]  # the document, made once, when somebody wants it: it takes longer than all else here
     keep_alive_seconds: float
 
 

@@ -78,7 +78,7 @@ def index() -> Response:
 
 @blueprint.get("/openapi.json")
 def document() -> Response:
-    made = context().openapi
+    made = context().openapi()
     response = Response(made, content_type="application/json", headers={"Cache-Control": "no-cache"})
     response.set_etag(hashlib.sha256(made).hexdigest()[:16])
     return response.make_conditional(request)  # type: ignore[return-value]

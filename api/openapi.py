@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document, made from the pydantic models and a few words beside each route.
 
 Our own, because flask-openapi3 derives JSON Schema again on every request and brings its own shape of
-errors. Made once, when the app is; kept as bytes.
+errors. Made once, when it is first asked for; kept as bytes.
 """
 
 from __future__ import annotations
