@@ -26,6 +26,7 @@ from tasks.jobs import Job, Kind, State
 from tasks.store import Filter
 from worker.core.events import EventType
 from worker.core.history import MINUTE
+from worker.core.names import OWN_DATABASE
 
 blueprint = Blueprint("dashboard", __name__)
 
@@ -96,7 +97,7 @@ def node(name: str) -> Response:
         links=[link for link in whole.links if name in {link.source, link.target}],
         latency=_line(parts, past, "latency_max_ms"),
         lag=_line(parts, past, "lag"),
-        past=past,
+        own_database=OWN_DATABASE,
         events=_events(parts, EventsQuery(node=name, limit=FEW)).events,
     )
 

@@ -37,6 +37,16 @@ def scrape(client: FlaskClient, **options: Any) -> Scraped:
     return found
 
 
+DISK = {
+    "databases": 1,
+    "file_bytes": 4_096,
+    "active_bytes": 2_048,
+    "fragmentation": 0.5,
+    "largest": [{"name": "pdfs", "file_bytes": 4_096, "active_bytes": 2_048, "fragmentation": 0.5}],
+    "most_fragmented": [],
+}
+
+
 def full() -> World:
     """Nothing is unknown in it."""
     world = World(settings=settings(backup_url="memory://", metrics_databases="*", replication_mode="auto"))
@@ -47,7 +57,7 @@ def full() -> World:
     sweep = world.seen.sweep() or {}
     jobs = {"running": 3, "pending": 1, "crashed": 0, "total": 4}
     for node in sweep["nodes"]:
-        node |= {"replication_jobs": jobs, "disk": {"file_bytes": 4_096}}
+        node |= {"replication_jobs": jobs, "disk": {**DISK, "observed_at": now}}
     world.seen.save_sweep(sweep, {"pdfs": ["primary", "replica1"]})
     asked = Asked(("pdfs",), (Figures("pdfs", 10, 1, 4_096, 2_048, "mark"),), last=True)
     world.seen.figures.save("primary", asked, ["pdfs"], now)
