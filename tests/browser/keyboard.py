@@ -28,12 +28,22 @@ _START = """() => {
   document.body.removeAttribute("tabindex");
   scrollTo(0, 0);
 }"""
-# an outline, or else what a style may have in its place
+# an outline, or else what a style may have in its place; in a drawing, strokes that are others without the focus
 _SEEN = """() => {
-  const style = getComputedStyle(document.activeElement);
+  const at = document.activeElement;
+  const style = getComputedStyle(at);
+  const strokes = () => [...at.querySelectorAll("*")].map((each) => getComputedStyle(each).strokeWidth).join();
+  const drawn = () => {
+    const focused = strokes();
+    at.blur();
+    const plain = strokes();
+    at.focus();
+    return focused !== plain;
+  };
   const outlined = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
-  const box = document.activeElement.getBoundingClientRect();
-  return (outlined || style.boxShadow !== "none") && box.width > 0 && box.height > 0
+  const box = at.getBoundingClientRect();
+  return (outlined || style.boxShadow !== "none" || (at instanceof SVGElement && drawn()))
+    && box.width > 0 && box.height > 0
     && box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
 }"""
 

@@ -21,8 +21,14 @@ SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 BAD = {"serious", "critical"}
 
 _WIDER = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+# what can be scrolled in a box of its own sticks out of nothing
 _STICKS_OUT = """() => [...document.querySelectorAll("body *")]
   .filter((each) => each.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+  .filter((each) => {
+    for (let box = each.parentElement; box !== document.body; box = box.parentElement)
+      if (getComputedStyle(box).overflowX !== "visible") return false;
+    return true;
+  })
   .map((each) => each.outerHTML.slice(0, 120)).slice(0, 5)"""
 
 

@@ -39,7 +39,7 @@ def test_it_goes_without_a_mouse(page: Page) -> None:
     page.goto("/sign-in")
     page.keyboard.type(TOKENS[Role.OPERATE])
     page.keyboard.press("Enter")
-    expect(page).to_have_url("/docs")
+    expect(page).to_have_url("/")
     page.goto("/sign-in")
     reach(page, page.get_by_role("button", name="Sign out"))
     page.keyboard.press("Space")
