@@ -21,7 +21,7 @@ CACHED := PYTHONDONTWRITEBYTECODE=
 SIDE_BY_SIDE := $(if $(COUCHDB_TEST_URLS),,-n 2 --dist loadfile --no-loadscope-reorder)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup standin dev demo run test check haproxy browser haproxy-check haproxy-nodes clean
+.PHONY: help setup standin dev demo run test check haproxy promtool browser haproxy-check haproxy-nodes clean
 
 help: ## list these targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -38,7 +38,7 @@ demo: setup ## three nodes, the whole system and a first sync on this machine; O
 run: setup ## run the system with the nodes of .env (python app.py)
 	@exec $(BIN)/python app.py $(ARGS)
 
-test: dev standin haproxy browser ## run all tests; ARGS="-m 'not system'" for the quick ones
+test: dev standin haproxy promtool browser ## run all tests; ARGS="-m 'not system'" for the quick ones
 	@$(CACHED) $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 check: dev ## lint, format, types, layers, advisories against packages
@@ -64,9 +64,12 @@ clean: ## remove what setup and the tools made; data in var/ is kept
 
 dev: $(VENV)/.installed-dev
 
-# these two never fail: without one, the tests that need it are skipped
+# these three never fail: without one, the tests that need it are skipped
 haproxy: dev
 	@$(BIN)/python -m embedded.haproxy_download
+
+promtool: dev
+	@$(BIN)/python -m embedded.promtool
 
 browser: dev
 	@$(BIN)/python -m embedded.chromium

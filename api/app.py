@@ -17,6 +17,7 @@ from api import (
     audit,
     backups,
     context,
+    databases,
     docs,
     errors,
     events,
@@ -36,6 +37,7 @@ from api import (
 )
 from api.auth import Gate
 from api.dashboard import pages, rendering
+from api.latency import Latency
 from api.limits import LOCKED_MINUTES
 from api.sessions import Sessions
 from api.tokens import Tokens
@@ -45,6 +47,7 @@ from tasks.audit_log import AuditLog
 from tasks.backup_plan import plan_of
 from tasks.backups_seen import BackupsSeen
 from tasks.events import Events
+from tasks.figures import Figures
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.receivers import Receivers
@@ -64,6 +67,7 @@ _BLUEPRINTS = (
     metrics.blueprint,
     health.blueprint,
     nodes.blueprint,
+    databases.blueprint,
     audit.blueprint,
     rotation.blueprint,
     sign_in.blueprint,
@@ -101,6 +105,7 @@ def create_app(
     audit_log: AuditLog,
     sign_ins: SignIns,
     receivers: Receivers,
+    figures: Figures,
     *,
     clock: Callable[[], float] = time.time,
     keep_alive_seconds: float = KEEP_ALIVE,
@@ -115,6 +120,8 @@ def create_app(
     if settings.api_proxies:
         # the last that many entries are our proxies' word, and what stands before them anybody's
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.api_proxies, x_proto=1, x_host=0)  # type: ignore[method-assign]
+    latency = Latency()
+    latency.install(app)
     errors.install(app, rendering.of_problem)
     rendering.install(app)
     tell = functools.partial(_record, recorded, clock)
@@ -138,6 +145,8 @@ def create_app(
             events=recorded,
             backups=backups_seen,
             receivers=receivers,
+            figures=figures,
+            latency=latency,
             backup_plan=plan_of(settings),
             audit=audit_log,
             gate=gate,

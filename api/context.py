@@ -11,12 +11,14 @@ from typing import Any
 from flask import current_app
 
 from api.auth import Gate
+from api.latency import Latency
 from api.sessions import Sessions
 from config.settings import Settings
 from tasks.audit_log import AuditLog
 from tasks.backup_plan import BackupPlan
 from tasks.backups_seen import BackupsSeen
 from tasks.events import Events
+from tasks.figures import Figures
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.receivers import Receivers
@@ -69,6 +71,8 @@ class Context:
     gate: Gate
     sessions: Sessions
     receivers: Receivers
+    figures: Figures
+    latency: Latency
     slots: Slots
     clock: Callable[[], float]
     shown_settings: Mapping[str, Any]

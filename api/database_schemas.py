@@ -9,13 +9,14 @@ from pydantic import ConfigDict, Field
 
 from api.schemas import In, LinkBody, Out, Time, page_size
 from worker.core.health import NodeState
+from worker.core.history import MINUTE
 from worker.core.names import MAX_LENGTH
+from worker.core.standing import DatabaseState
 
 MOST_DATABASES_A_PAGE = 200
 MOST_IDS = 100  # of documents with conflicts
 MOST_BACKUPS = 10
 HOURS = 24
-MINUTE = 60  # seconds
 
 
 class Only(StrEnum):
@@ -34,13 +35,6 @@ class Sort(StrEnum):
     LAG = "lag"
     FRAGMENTATION = "fragmentation"
     BACKUP = "backup"
-
-
-class DatabaseState(StrEnum):
-    IN_STEP = "in-step"
-    BEHIND = "behind"
-    BROKEN = "broken"
-    UNKNOWN = "unknown"
 
 
 State = Annotated[

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, g
 from api import auth, reading
 from api.answers import SOON, answer
 from api.context import context
-from api.errors import Problem
+from api.errors import Problem, unknown_job
 from api.openapi import Answer, Operation, operation
 from api.schemas import JobBody, JobsBody, JobsQuery, NoQuery, RetryRequest
 from api.streaming import KEEP_ALIVE, MEDIA, message, streamed

@@ -7,7 +7,9 @@ from flask import Blueprint, Response, g
 from api import auth, observed, reading
 from api.answers import answer
 from api.context import Context, context
+from api.database_schemas import HistoryBody, HistoryQuery
 from api.errors import unknown_node
+from api.node_history import history
 from api.openapi import Answer, Operation, operation
 from api.readiness import why_not_ready
 from api.schemas import (
@@ -70,6 +72,22 @@ def detail(parts: Context, name: str) -> NodeBody:
     """Raises StoreUnavailable, and Problem where there is none."""
     _require(name)
     return next(node for node in listed(parts).nodes if node.name == name)
+
+
+@blueprint.get("/<name>/history")
+@operation(
+    Operation(
+        "How the node was over the last hours, minute by minute.",
+        {200: Answer("Points, oldest first.", HistoryBody)},
+        (404, 503),
+        query=HistoryQuery,
+        path=_PATH,
+    )
+)
+def node_history(name: str) -> Response:
+    asked = reading.query(HistoryQuery)
+    _require(name)
+    return answer(history(context(), name, asked.hours))
 
 
 @blueprint.get("/<name>/ready")

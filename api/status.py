@@ -6,7 +6,7 @@ which have no links: for them a row says what the last periodic pass found betwe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from api.schemas import LinkBody
@@ -16,10 +16,13 @@ from tasks.observations import Observations
 from tasks.replication_seen import ReplicationSeen
 from tasks.rules import route_of, rules_of
 from tasks.travels import travelling
+from worker.core.model import Link
 from worker.core.rules import Mode
+from worker.core.standing import DatabaseStanding, standing
 from worker.core.topology import Topology, links
 
 Known = Mapping[str, Any]
+Travel = tuple[str, DatabaseStanding]  # the mode in which a database's changes travel, and how it stands
 
 
 class Status:
@@ -32,6 +35,7 @@ class Status:
         self._rules = rules_of(settings)
         reconcile = replication.reconcile()
         self._reconcile: Known = reconcile or {}
+        self._narrowed = frozenset(self._reconcile.get("narrowed", []))
         self._on_change = travelling(settings, self._rules, reconcile) or _none
         self._pass: Known = seen.last_pass() or {}
         self._failures = replication.on_change_failures()
@@ -53,18 +57,37 @@ class Status:
                 found += self._on_change_rows(name, synced.get(name))
         return found
 
+    def standings(self, nodes: Mapping[str, list[str]], *, whole: bool) -> dict[str, Travel]:
+        """Of these databases, as far as it is known. `nodes`: database -> the nodes that have it. `whole`: these are
+        all there are."""
+        names = list(nodes)
+        linked = self._replication.link_standings(None if whole else names)
+        synced = self._seen.synced_names() if whole else self._seen.synced_of(names)
+        changed = self._pass.get("changed", {})
+        alike: dict[tuple[Any, ...], DatabaseStanding] = {}
+        found: dict[str, Travel] = {}
+        for name in names:
+            if name in linked:
+                found[name] = Mode.CONTINUOUS.value, linked[name]
+            elif self._on_change(name):
+                # nearly all have not changed since the last pass: of those, as many as have the same nodes stand alike
+                like: tuple[Any, ...] = tuple(nodes[name]), name in synced, name in self._failures
+                if name in changed:
+                    like = (name,)
+                if like not in alike:
+                    pairs = self._pairs(name, nodes[name], known=name in synced)
+                    alike[like] = standing((state, lag) for _, state, lag in pairs)
+                found[name] = Mode.ON_CHANGE.value, alike[like]
+            elif not (self._settings.continuous_replication and self._rules.selected(name)):
+                found[name] = Mode.OFF.value, standing(())
+        return found
+
     def lag(self) -> dict[str, int | None]:
         """Node -> changes of other nodes that it has not confirmed; None where that of a database is not known."""
         names = [node.name for node in self._settings.nodes]
         return node_lags(names, self._replication.links_summary(), self._pass or None)
 
     def _on_change_rows(self, database: str, synced: Known | None) -> list[LinkBody]:
-        nodes = self._seen.database_nodes(database)
-        if len(nodes) < 2:
-            return []
-        narrowed = frozenset(self._reconcile["narrowed"])
-        route = route_of(self._rules, database, narrowed, len(self._settings.nodes))
-        pairs = links(database, nodes, Topology.MESH, bidirectional=route.gathers)
         failure = self._failures.get(database, {})
         return [
             LinkBody(
@@ -72,15 +95,24 @@ class Status:
                 source=pair.source,
                 target=pair.target,
                 mode=Mode.ON_CHANGE.value,
-                state=(state := self._state(database, pair.source, pair.target, known=synced is not None)),
-                lag=self._lag_of(database, pair.source, state),
+                state=state,
+                lag=lag,
                 last_moved_at=(synced or {}).get("moved_at"),
                 last_error=failure.get("detail"),
                 error_kind=failure.get("type"),
                 observed_at=self._pass.get("observed_at"),
             )
-            for pair in pairs
+            for pair, state, lag in self._pairs(database, self._seen.database_nodes(database), known=synced is not None)
         ]
+
+    def _pairs(self, database: str, nodes: list[str], *, known: bool) -> Iterator[tuple[Link, str, int | None]]:
+        """State and lag of each way between two nodes. `known`: it was in step once."""
+        if len(nodes) < 2:
+            return
+        route = route_of(self._rules, database, self._narrowed, len(self._settings.nodes))
+        for pair in links(database, nodes, Topology.MESH, bidirectional=route.gathers):
+            state = self._state(database, pair.source, pair.target, known=known)
+            yield pair, state, self._lag_of(database, pair.source, state)
 
     def _state(self, database: str, source: str, target: str, *, known: bool) -> str:
         if not self._pass or {source, target} & set(self._pass["unseen"]):

@@ -16,7 +16,7 @@ from celery.platforms import SecurityWarning
 from config.celery import CONTROL_CONCURRENCY, CONTROL_QUEUE, JOB_QUEUES, ON_CHANGE_QUEUE
 from config.logs import configure, get
 from config.settings import Settings, SettingsError, current
-from tasks import agent, watcher
+from tasks import agent, flower, watcher
 from tasks.app import register
 from tasks.redis import StoreUnavailable
 from tasks.wiring import build
@@ -69,9 +69,8 @@ def main(argv: list[str]) -> int:
     configure(settings, scrub)
     # said twice at every start as root; the container runs as another user, and a laptop's root knows
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    if process == "flower" and settings.flower_basic_auth.get_secret_value():
-        # by environment, because a command line can be read by every user of the machine
-        os.environ["FLOWER_BASIC_AUTH"] = settings.flower_basic_auth.get_secret_value()
+    if process == "flower":
+        flower.prepare(settings)
     if process == "agent":
         return agent.main(parts)
     cluster = Cluster.from_settings(settings)

@@ -53,7 +53,7 @@ def _act(parts: Parts, cluster: Cluster, now: float) -> None:
     plan = parts.backup_plan
     found = [one for one in parts.backups.all() if one["readable"]]
     _tell_if_stale(parts, found, now)
-    known = _known(found)
+    known = known_of(found)
     if backup_due(plan.schedule, known, parts.backups.noted("tried_at"), plan.blackout, now):
         _ask(parts, Request(Kind.BACKUP, None, SCHEDULED), "tried_at", now)
         return
@@ -66,7 +66,7 @@ def drill_request(backup: str, node: str | None = None) -> Request:
     return Request(Kind.CHECK, None, {"backup": backup, "drill": True, "node": node})
 
 
-def _known(found: list[dict[str, Any]]) -> list[Known]:
+def known_of(found: list[dict[str, Any]]) -> list[Known]:
     """Backups of everything, whoever asked for them: one made by hand this evening is as good as tonight's."""
     return [
         Known(one["id"], one["started_at"], one["good"], (one["drill"] or {}).get("at"))
@@ -93,7 +93,7 @@ def _tell_if_stale(parts: Parts, found: list[dict[str, Any]], now: float) -> Non
     if since is None or since > now:  # the clock was ahead then
         since = now
         parts.backups.note("watched_since", now)
-    known = _known(found)
+    known = known_of(found)
     hours = hours_stale(known, since, parts.settings.backup_stale_hours, now)
     told = bool(parts.backups.noted("stale"))
     if hours is not None and not told:

@@ -15,6 +15,7 @@ from tasks.redis import translated
 PREFIX = "nbr:seen:backups"
 SUMMARIES = f"{PREFIX}:summaries"  # hash: id -> JSON
 ENTRIES = f"{PREFIX}:entries"  # hash: id -> its databases, packed: there may be ten thousand
+BY_DATABASE = f"{PREFIX}:by-database"  # hash: database -> the ids of the backups that hold it, newest first
 STATE = f"{PREFIX}:state"  # hash: name -> JSON
 
 
@@ -27,8 +28,10 @@ class BackupsSeen:
     def save(self, summaries: Sequence[Mapping[str, Any]], entries: Mapping[str, Sequence[Any]], now: float) -> None:
         """`summaries` of all backups there are. `entries`: of those whose databases are not known yet."""
         with translated():
-            pipeline = self._redis.pipeline()
             known = self._redis.hkeys(ENTRIES)
+        index, indexed = self._indexed({one["id"] for one in summaries}, known, entries)
+        with translated():
+            pipeline = self._redis.pipeline()
             pipeline.delete(SUMMARIES)
             if summaries:
                 pipeline.hset(SUMMARIES, mapping={one["id"]: json.dumps(one) for one in summaries})
@@ -37,8 +40,41 @@ class BackupsSeen:
                 pipeline.hdel(ENTRIES, *gone)
             if entries:
                 pipeline.hset(ENTRIES, mapping={name: _packed(rows) for name, rows in entries.items()})
+            if kept := {name: " ".join(ids) for name, ids in index.items() if ids}:
+                pipeline.hset(BY_DATABASE, mapping=kept)
+            if empty := [name for name, ids in index.items() if not ids]:
+                pipeline.hdel(BY_DATABASE, *empty)
+            pipeline.hset(STATE, "indexed", json.dumps(indexed))
             pipeline.hset(STATE, "observed_at", json.dumps(now))
             pipeline.execute()
+
+    def _indexed(
+        self, there: set[str], known: Sequence[str], entries: Mapping[str, Sequence[Any]]
+    ) -> tuple[dict[str, list[str]], list[str]]:
+        """What changes in the index by database, and the backups that are in it then: only those that have come or gone
+        are looked into."""
+        before = set(self.noted("indexed") or [])
+        come, gone = (there & {*known, *entries}) - before, before - there
+        holds = {
+            backup: {row["database"] for row in entries.get(backup) or self.entries(backup)} for backup in come | gone
+        }
+        touched = sorted(set().union(*holds.values()))
+        held = self.holding(touched)
+        index: dict[str, list[str]] = {}
+        for name in touched:
+            more = {backup for backup in come if name in holds[backup]}
+            index[name] = sorted((set(held.get(name, [])) | more) - gone, reverse=True)
+        return index, sorted((before | come) - gone)
+
+    def holding(self, databases: list[str] | None = None) -> dict[str, list[str]]:
+        """Database -> the backups that hold it, newest first, of these (None: of all) that are in one."""
+        with translated():
+            if databases is None:
+                rows = self._redis.hgetall(BY_DATABASE)
+            else:
+                found = self._redis.hmget(BY_DATABASE, databases) if databases else []
+                rows = dict(zip(databases, found, strict=True))
+        return {name: row.split(" ") for name, row in rows.items() if row}
 
     def observed_at(self) -> float | None:
         return self.noted("observed_at")  # type: ignore[no-any-return]

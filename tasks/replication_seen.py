@@ -12,9 +12,11 @@ from typing import Any
 import redis
 
 from tasks.redis import translated
+from worker.core.standing import DatabaseStanding, DatabaseState, standing
 
 PREFIX = "nbr:seen:"
 LINKS = f"{PREFIX}links"  # hash: database -> JSON list of its links
+STANDINGS = f"{PREFIX}link-standings"  # hash: database -> JSON array [state, lag], what its links come to
 FAILURES = f"{PREFIX}on-change-failures"  # hash: database -> JSON {type, detail, at}
 WRITES = f"{PREFIX}canary-writes"  # hash: node -> JSON {failure, reason, at} of its last canary write, if that failed
 KICKS = f"{PREFIX}kicks"  # hash: id of a link's document -> JSON {count, at}
@@ -50,6 +52,8 @@ class ReplicationSeen:
     def save_links(self, links: Mapping[str, list[dict[str, Any]]], summary: Mapping[str, Any]) -> None:
         """`links`: database -> its links. `summary`: {observed_at, states, lag, broken}."""
         self._replace(LINKS, {name: json.dumps(found) for name, found in links.items()})
+        told = {name: standing((link["state"], link["lag"]) for link in found) for name, found in links.items()}
+        self._replace(STANDINGS, {name: json.dumps([one.state.value, one.lag]) for name, one in told.items()})
         self._save("links-summary", summary)
 
     def links(self, database: str) -> list[dict[str, Any]]:
@@ -71,6 +75,17 @@ class ReplicationSeen:
     def linked_databases(self) -> list[str]:
         with translated():
             return sorted(self._redis.hkeys(LINKS))
+
+    def link_standings(self, databases: list[str] | None = None) -> dict[str, DatabaseStanding]:
+        """What the links of a database come to, of these (None: of all) that have links."""
+        with translated():
+            if databases is None:
+                rows = self._redis.hgetall(STANDINGS)
+            else:
+                found = self._redis.hmget(STANDINGS, databases) if databases else []
+                rows = dict(zip(databases, found, strict=True))
+        told = {name: json.loads(raw) for name, raw in rows.items() if raw}
+        return {name: DatabaseStanding(DatabaseState(state), lag) for name, (state, lag) in told.items()}
 
     def links_summary(self) -> dict[str, Any] | None:
         return self._load("links-summary")

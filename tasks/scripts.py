@@ -351,8 +351,8 @@ return again
 """
 )
 
-# ARGV: kinds. Returns {queued, id of the oldest queued one or '', running} of each. ZINTER costs no more than the smaller
-# set has members, and ids sort by time
+# ARGV: kinds. Returns {queued, id of the oldest queued one or '', running} of each. ZINTER costs no more than the
+# smaller set has members, and ids sort by time
 BACKLOG = (
     _PRELUDE
     + """

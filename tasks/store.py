@@ -56,7 +56,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Backlog:
-    """Of one kind: jobs that are queued, whatever they wait for, when the oldest of them was made, and those that run."""
+    """Of one kind: jobs that are queued, whatever they wait for, when the oldest of those was made, jobs that run."""
 
     queued: int
     oldest_at: float | None

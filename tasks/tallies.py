@@ -44,7 +44,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Tallied:
-    """`ended`: all that ended. `durations`: of those that were started; a kind and state that never was is not there."""
+    """`ended`: all that ended. `durations`: of those that were started; a kind and state that never was is missing."""
 
     ended: Mapping[tuple[Kind, State], int]
     durations: Mapping[tuple[Kind, State], Histogram]

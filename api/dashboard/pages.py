@@ -43,8 +43,7 @@ def overview() -> Response:
     failed = _failed_since(parts, now - HOUR)
     findings = safety.assess(whole, look_at(parts), backups, len(failed), max_lag=parts.settings.ready_max_lag, now=now)
     level = safety.worst(findings)
-    places = graph.places([node.name for node in whole.nodes])
-    curves = {(link.source, link.target): graph.curve(places[link.source], places[link.target]) for link in whole.links}
+    drawing = graph.draw([node.name for node in whole.nodes], [(link.source, link.target) for link in whole.links])
     return page(
         "overview",
         observed_at=whole.observed_at,
@@ -53,8 +52,7 @@ def overview() -> Response:
         findings=findings,
         level=level,
         headline=safety.HEADLINES[level],
-        places=places,
-        curves=curves,
+        drawing=drawing,
         graph=graph,
         running=[JobBody.of(job) for job in _running(parts)],
         events=_events(parts, EventsQuery(limit=FEW)).events,

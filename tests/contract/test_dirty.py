@@ -272,3 +272,54 @@ def test_a_lead_is_renewed_when_that_is_due_and_not_at_every_question(
     second.leave()
     assert first.take()
     assert not second.keep()
+
+
+# --- since when a change waits
+
+
+def test_what_waits_does_so_since_its_first_change(dirty: DirtySet) -> None:
+    assert dirty.oldest() is None
+    dirty.mark(["pdfs"], NOW)
+    dirty.mark(["pdfs", "x"], NOW + 5)
+
+    assert dirty.oldest() == NOW
+    taken = take(dirty, 10)
+    assert (dirty.carrying_since("pdfs"), dirty.carrying_since("x")) == (NOW, NOW + 5)
+    dirty.done("pdfs", taken["pdfs"])
+    assert (dirty.oldest(), dirty.carrying_since("pdfs")) == (NOW + 5, None)
+    dirty.done("x", taken["x"])
+    assert dirty.oldest() is None
+
+
+def test_a_change_that_comes_during_the_sync_waits_for_itself(dirty: DirtySet) -> None:
+    dirty.mark(["pdfs"], NOW)
+    token = take(dirty, 1)["pdfs"]
+    dirty.mark(["pdfs"], NOW + 2)
+
+    assert (dirty.carrying_since("pdfs"), dirty.oldest()) == (NOW, NOW)
+    dirty.done("pdfs", token)
+    assert dirty.oldest() == NOW + 2
+
+
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["alone", "changed again"])
+def test_one_that_failed_waits_since_its_first_change(dirty: DirtySet, meanwhile: bool) -> None:
+    dirty.mark(["pdfs"], NOW)
+    token = take(dirty, 1)["pdfs"]
+    if meanwhile:
+        dirty.mark(["pdfs"], NOW + 2)
+    dirty.done("pdfs", token, again_at=NOW + 60, failed=True)
+
+    assert dirty.oldest() == NOW
+    take(dirty, 61)
+    assert dirty.carrying_since("pdfs") == NOW
+
+
+def test_one_whose_worker_was_lost_waits_since_its_first_change(dirty: DirtySet) -> None:
+    dirty.mark(["pdfs"], NOW)
+    take(dirty, 1)
+
+    take(dirty, START_LEASE + 2, at_once=0)
+    assert dirty.oldest() == NOW
+    assert dirty.carrying_since("pdfs") is None
+    take(dirty, START_LEASE + 2)
+    assert dirty.carrying_since("pdfs") == NOW

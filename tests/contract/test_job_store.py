@@ -889,3 +889,24 @@ def test_it_has_as_many_starts_as_its_schedule(store: JobStore) -> None:
     assert found.error is not None
     assert (found.error.type, found.error.context) == ("worker-lost", {})
     assert found.error.detail.startswith("10 workers in a row")
+
+
+# --- what is not over yet
+
+
+def test_what_waits_and_runs_is_told_by_kind(store: JobStore) -> None:
+    oldest = queued(store, sync("a"), NOW)
+    queued(store, sync("b"), NOW + 5)
+    running = queued(store, sync("c"), NOW - 60)
+    store.claim(running, "nonce", NOW + 6)
+    queued(store, SETUP, NOW + 7)
+
+    found = store.backlog()
+
+    assert found.keys() == {*Kind}
+    syncs, setups, backups = (found[kind] for kind in (Kind.SYNC, Kind.SETUP, Kind.BACKUP))
+    assert (syncs.queued, syncs.running, syncs.oldest_at) == (2, 1, NOW)
+    assert (setups.queued, setups.running, setups.oldest_at) == (1, 0, NOW + 7)
+    assert (backups.queued, backups.running, backups.oldest_at) == (0, 0, None)
+    store.cancel(oldest, NOW + 8)
+    assert store.backlog()[Kind.SYNC].oldest_at == NOW + 5

@@ -4,8 +4,10 @@ everything it says about our processes is true of them. Docker itself is not nee
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import shlex
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ OURS = {
     "notebook-agent": "agent",
     "flower": "flower",
 }
+MONITORING = ["prometheus", "grafana"]
 SECRETS = {
     "COUCHDB_USER": "admin",
     "COUCHDB_PASSWORD": "a-couchdb-password",
@@ -83,15 +86,16 @@ def ports(services: Mapping[str, Mapping[str, Any]]) -> dict[str, list[tuple[str
 
 
 def test_services_are_exactly_those_of_the_guide() -> None:
-    assert set(SERVICES) == {*NODES, *OURS, "redis", "haproxy"}
+    assert set(SERVICES) == {*NODES, *OURS, *MONITORING, "redis", "haproxy"}
 
 
-def test_only_the_third_replica_and_the_proxy_with_its_agent_need_a_profile() -> None:
+def test_only_the_third_replica_the_proxy_with_its_agent_and_monitoring_need_a_profile() -> None:
     profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
     assert profiles == {
         "couchdb-replica3": ["full-cluster"],
         "haproxy": ["loadbalancer"],
         "notebook-agent": ["loadbalancer"],
+        **{name: ["monitoring"] for name in MONITORING},
     }
 
 
@@ -121,13 +125,15 @@ def test_ports_are_those_of_the_guide() -> None:
         "notebook-backend": [("127.0.0.1", 5000, 5000)],
         "flower": [("127.0.0.1", 5555, 5555)],
         "haproxy": [("127.0.0.1", 5983, 5983), ("127.0.0.1", 8404, 8404)],
+        "prometheus": [("127.0.0.1", 9090, 9090)],
+        "grafana": [("127.0.0.1", 3000, 3000)],
     }
 
 
-def test_publish_address_moves_everything_but_the_proxys_statistics() -> None:
+def test_publish_address_moves_everything_but_what_asks_nobody_who_they_are() -> None:
     moved = ports(with_env(PUBLISH_ADDRESS="192.0.2.7"))
     stayed = [port for entries in moved.values() for address, port, _ in entries if address == "127.0.0.1"]
-    assert stayed == [8404]
+    assert stayed == [8404, 9090]
     assert {address for entries in moved.values() for address, _, _ in entries} == {"127.0.0.1", "192.0.2.7"}
 
 
@@ -152,7 +158,7 @@ def test_our_health_check_asks_for_the_process_that_runs(name: str) -> None:
     assert (ROOT / script).is_file()
 
 
-@pytest.mark.parametrize("name", [*OURS, "haproxy"])
+@pytest.mark.parametrize("name", [*OURS, *MONITORING, "haproxy"])
 def test_dependencies_are_waited_for_until_they_are_healthy(name: str) -> None:
     needs = SERVICES[name]["depends_on"]
     assert needs.keys() <= SERVICES.keys()
@@ -238,7 +244,7 @@ def test_redis_loses_no_queued_job() -> None:
 
 def test_images_are_pinned_to_a_release() -> None:
     for name in SERVICES.keys() - OURS.keys():
-        assert re.fullmatch(r"[a-z]+:\d+\.\d+\.\d+(\.\d+)?(-alpine)?", SERVICES[name]["image"]), name
+        assert re.fullmatch(r"([a-z]+/)?[a-z]+:v?\d+\.\d+\.\d+(\.\d+)?(-alpine)?", SERVICES[name]["image"]), name
     assert len({SERVICES[name]["image"] for name in NODES}) == 1
 
 
@@ -287,7 +293,9 @@ def test_the_example_gives_no_secret_a_value() -> None:
 def test_no_secret_is_written_here() -> None:
     for name, service in SERVICES.items():
         for variable, value in service.get("environment", {}).items():
-            if re.search(r"PASSWORD|TOKEN|AUTH|SECRET|_USER", variable):
+            if variable == "GF_SECURITY_ADMIN_PASSWORD":  # see the service
+                assert value == "${GRAFANA_PASSWORD:-}"
+            elif re.search(r"PASSWORD|TOKEN|BASIC_AUTH|SECRET|_USER$", variable):
                 assert re.fullmatch(r"\$\{[A-Z_]+:\?[^}]+\}", value), (name, variable)
     assert not re.search(r"://[^/\s]*:(?!\$\{)[^/\s{}]*@", TEXT), "a password in a URL"
 
@@ -350,3 +358,61 @@ def test_the_examples_line_for_the_third_replica_names_all_nodes() -> None:
     assert line
     nodes = settings_of("notebook-worker", CONTAINER_REPLICATION_NODES=line[1]).nodes
     assert [node.url for node in nodes] == [f"http://{service}:5984" for service in NODES]
+
+
+# --- monitoring
+
+
+@pytest.mark.parametrize("name", MONITORING)
+def test_monitoring_has_no_privileges_and_keeps_what_it_stores(name: str) -> None:
+    assert SERVICES[name]["cap_drop"] == ["ALL"]
+    assert SERVICES[name]["security_opt"] == ["no-new-privileges:true"]
+    assert SERVICES[name]["volumes"][0].startswith(f"{name}-data:/")
+
+
+def test_prometheus_reads_the_shipped_files_and_its_token_from_a_secret() -> None:
+    configuration = yaml.safe_load((ROOT / "monitoring/prometheus/prometheus.yml").read_text(encoding="utf-8"))
+    (job,) = configuration["scrape_configs"]
+    assert job["authorization"] == {"credentials_file": f"/run/secrets/{SERVICES['prometheus']['secrets'][0]}"}
+    assert COMPOSE["secrets"].keys() == {*SERVICES["prometheus"]["secrets"]}
+    assert [name for name in SERVICES if "secrets" in SERVICES[name]] == ["prometheus"]
+    # the address is one that the API answers to
+    (target,) = job["static_configs"][0]["targets"]
+    host, port = target.split(":")
+    assert host in settings_of("notebook-backend").allowed_hosts
+    assert int(port) == settings_of("notebook-backend").api_port
+    assert "--config.file=/etc/prometheus/prometheus.yml" in SERVICES["prometheus"]["command"]
+    assert all((ROOT / "monitoring/prometheus" / name).is_file() for name in configuration["rule_files"])
+
+
+def test_the_token_of_prometheus_is_never_committed() -> None:
+    file = interpolated(COMPOSE["secrets"]["metrics-token"]["file"], {})
+    assert file == dotenv_values(ROOT / ".env.example")["METRICS_TOKEN_FILE"]
+    assert "/secrets/" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert file.startswith("./secrets/")
+
+
+def test_grafana_lets_nobody_in_without_a_password_and_does_not_start_without_one() -> None:
+    environment = SERVICES["grafana"]["environment"]
+    assert environment["GF_AUTH_ANONYMOUS_ENABLED"] == environment["GF_USERS_ALLOW_SIGN_UP"] == "false"
+    assert dotenv_values(ROOT / ".env.example")["GRAFANA_PASSWORD"] == ""
+    shell, flag, script = with_env()["grafana"]["entrypoint"]
+    refusing = script.replace("exec /run.sh", "echo started")
+    for password, status, said in (("", 1, ""), ("a-password", 0, "started\n")):
+        ended = subprocess.run(
+            [shell, flag, refusing], env={"PATH": os.environ["PATH"], "GF_SECURITY_ADMIN_PASSWORD": password},
+            capture_output=True, text=True, check=False, timeout=10,
+        )  # fmt: skip
+        assert (ended.returncode, ended.stdout) == (status, said)
+        assert ("GRAFANA_PASSWORD" in ended.stderr) == bool(status)
+
+
+def test_grafana_finds_prometheus_and_the_dashboard() -> None:
+    provisioning = ROOT / "monitoring/grafana/provisioning"
+    (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text("utf-8"))["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    (provider,) = yaml.safe_load((provisioning / "dashboards/notebook.yml").read_text("utf-8"))["providers"]
+    mounts = {path: source for source, path, _ in (entry.split(":") for entry in SERVICES["grafana"]["volumes"][1:])}
+    assert mounts[provider["options"]["path"]] == "./monitoring/grafana/dashboards"
+    home = Path(SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert (ROOT / mounts[str(home.parent)] / home.name).is_file()

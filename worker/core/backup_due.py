@@ -46,16 +46,37 @@ def drill_due(
     """The backup that a drill should be made with: the newest good one; None: not now."""
     if schedule is None or closed(windows, now) is not None:
         return None
-    past = _past(known, now)
-    good = [one for one in past if one.good]
+    good = [one for one in _past(known, now) if one.good]
     if not good:
         return None
-    times = [one.drilled_at for one in past if one.drilled_at is not None and one.drilled_at <= now]
     newest = max(good, key=lambda one: one.started_at)
-    # one that was never drilled waits for the schedule, from the first backup on: not at once at the first start
-    last = max(times, default=min(one.started_at for one in past))
     tried = tried_at is not None and tried_at <= now and not cron.is_due(schedule, tried_at, now)
-    return newest.id if cron.is_due(schedule, last, now) and not tried else None
+    return newest.id if cron.is_due(schedule, _last_drill(known, now), now) and not tried else None
+
+
+def backup_overdue(schedule: str, known: Sequence[Known], watched_since: float | None, now: float) -> float | None:
+    """Seconds since one was due that was not made, 0 where none is; None where nothing is known to count from.
+    `watched_since`: what counts while there is none. While a window puts it off, it is overdue."""
+    last = max((one.started_at for one in _past(known, now)), default=watched_since)
+    return None if last is None else _since_due(schedule, last, now)
+
+
+def drill_overdue(schedule: str, known: Sequence[Known], now: float) -> float | None:
+    """The same of drills; None where there is nothing to make one with."""
+    if not any(one.good for one in _past(known, now)):
+        return None
+    return _since_due(schedule, _last_drill(known, now), now)
+
+
+def _last_drill(known: Sequence[Known], now: float) -> float:
+    """One that was never made waits for the schedule, from the first backup on: not at once at the first start."""
+    past = _past(known, now)
+    times = [one.drilled_at for one in past if one.drilled_at is not None and one.drilled_at <= now]
+    return max(times, default=min(one.started_at for one in past))
+
+
+def _since_due(schedule: str, last: float, now: float) -> float:
+    return max(0.0, now - cron.next_due(schedule, last))
 
 
 def hours_stale(known: Sequence[Known], watched_since: float, most_hours: float, now: float) -> float | None:

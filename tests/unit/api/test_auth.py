@@ -17,7 +17,7 @@ def locked() -> World:
     return World(settings(api_tokens=f"{TOKEN},sha256:{digest}"))
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/docs/swagger-ui.css", "/docs/start.js", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/api", "/docs", "/docs/swagger-ui.css", "/docs/start.js", "/openapi.json"])
 def test_the_documentation_is_open(locked: World, path: str) -> None:
     assert locked.client.get(path).status_code == 200
 
@@ -116,7 +116,7 @@ def test_host_names(netloc: str, name: str) -> None:
 
 
 def test_every_answer_has_the_security_headers(locked: World) -> None:
-    for path in ("/", "/docs", "/docs/start.js", "/openapi.json", "/api/health", "/api/jobs", "/api/nowhere"):
+    for path in ("/api", "/docs", "/docs/start.js", "/openapi.json", "/api/health", "/api/jobs", "/api/nowhere"):
         for headers in ({}, BEARER):
             answer = locked.client.get(path, headers=headers)
             assert answer.headers["X-Content-Type-Options"] == "nosniff"

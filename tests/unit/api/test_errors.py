@@ -88,9 +88,7 @@ def test_a_defect_is_500_and_keeps_its_words_to_itself(caplog: pytest.LogCapture
     assert "secret words" not in answer.text
 
 
-@pytest.mark.parametrize(
-    "path", ["/nowhere", "/api", "/api/", "/api/jobs/", "/api//jobs", "/api/nodes/x/", "/static/x"]
-)
+@pytest.mark.parametrize("path", ["/nowhere", "/api/", "/api/jobs/", "/api//jobs", "/api/nodes/x/", "/static/x"])
 def test_an_address_that_is_not_there_is_404(world: World, path: str) -> None:
     answer = world.client.open(environ_overrides={"PATH_INFO": path})
     _check_shape(answer, 404)

@@ -40,7 +40,7 @@ def proof(client: FlaskClient) -> dict[str, str]:
 def test_who_signs_in_is_whose_token_it_was(locked: World) -> None:
     assert session(locked.client) == {"caller": None, "role": None, "signed_in": False, "csrf_token": None}
     answer = enter(locked.client, VIEWER)
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/docs")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
     told = session(locked.client)
     assert (told["caller"], told["role"], told["signed_in"]) == ("guest", "view", True)
     assert locked.client.get("/api/jobs").status_code == 200
@@ -187,12 +187,12 @@ def test_a_wrong_token_is_told_in_words_and_counts(locked: World) -> None:
     ("path", "goes_to"),
     [
         ("/docs?x=1#y", "/docs?x=1#y"),
-        ("", "/docs"),
-        ("https://evil.example/", "/docs"),
-        ("//evil.example/", "/docs"),
-        ("/\\evil.example", "/docs"),
-        ("/a\r\nSet-Cookie: x=y", "/docs"),
-        ("javascript:alert(1)", "/docs"),
+        ("", "/"),
+        ("https://evil.example/", "/"),
+        ("//evil.example/", "/"),
+        ("/\\evil.example", "/"),
+        ("/a\r\nSet-Cookie: x=y", "/"),
+        ("javascript:alert(1)", "/"),
     ],
 )
 def test_one_is_sent_on_to_this_server_alone(locked: World, path: str, goes_to: str) -> None:

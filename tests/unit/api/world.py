@@ -14,16 +14,19 @@ from api.app import create_app
 from config.settings import Settings, build
 from tasks.audit_log import AuditLog
 from tasks.backups_seen import BackupsSeen
+from tasks.dirty import DirtySet
 from tasks.events import Events
+from tasks.figures import Figures
 from tasks.jobs import Job, Kind, Request, State
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.receivers import Receivers
-from tasks.redis import connect
+from tasks.redis import StoreUnavailable, connect
 from tasks.replication_seen import ReplicationSeen
 from tasks.sign_ins import SignIns
 from tasks.store import JobStore
 from tasks.submit import Jobs
+from tasks.tallies import Tallies
 
 TOKEN = "correct-horse-battery-staple"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -64,6 +67,8 @@ class World:
         self.audit = AuditLog(redis)
         self.sign_ins = SignIns(redis)
         self.receivers = Receivers(redis, self.settings.secret_keys)
+        self.depths: dict[str, int] | None = {}
+        self.figures = self._figures(redis)
         self.app = self._app(
             self.jobs,
             self.seen,
@@ -73,6 +78,7 @@ class World:
             self.audit,
             self.sign_ins,
             self.receivers,
+            self.figures,
         )
         self.client = self.app.test_client()
 
@@ -86,6 +92,7 @@ class World:
         audit: AuditLog,
         sign_ins: SignIns,
         receivers: Receivers,
+        figures: Figures,
     ) -> Flask:
         return create_app(
             self.settings,
@@ -99,6 +106,7 @@ class World:
             audit,
             sign_ins,
             receivers,
+            figures,
             clock=lambda: self.now,
             keep_alive_seconds=self.keep_alive_seconds,
         )
@@ -108,8 +116,16 @@ class World:
         redis = connect("redis://127.0.0.1:1/0")
         jobs = Jobs(_store(redis), self._publish)
         seen = Observations(redis), ReplicationSeen(redis), Events(redis), BackupsSeen(redis)
-        more = AuditLog(redis), SignIns(redis), Receivers(redis, ())
+        more = AuditLog(redis), SignIns(redis), Receivers(redis, ()), self._figures(redis)
         return self._app(jobs, *seen, *more).test_client()
+
+    def _figures(self, redis: Any) -> Figures:
+        return Figures(Tallies(redis), DirtySet(redis, 15), self._depths)
+
+    def _depths(self) -> dict[str, int]:
+        if self.depths is None:
+            raise StoreUnavailable("the queue does not answer")
+        return self.depths
 
     def _publish(self, job_id: str, request: Request) -> None:
         self.published.append(job_id)
@@ -178,6 +194,7 @@ def sweep(now: float) -> dict[str, Any]:
             "since": now - 60,
             "reason": reason,
             "failure": None if up else "refused",
+            "failures": 0 if up else 3,
             "latency_ms": 1.5 if up else None,
             "version": "3.5.0" if up else None,
             "uuid": None,

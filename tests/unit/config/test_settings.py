@@ -312,7 +312,7 @@ def test_loopback_needs_no_token(host: str) -> None:
     assert environment(API_HOST=host, FLOWER_HOST=host).api_host == host
 
 
-@pytest.mark.parametrize("auth", ["", "no-colon"])
+@pytest.mark.parametrize("auth", ["", "no-colon", "user:", ":password", ":", "a:b,c:"])
 def test_flower_is_shown_to_the_network_only_with_a_login(auth: str) -> None:
     message = refusal(FLOWER_HOST="192.0.2.7", FLOWER_BASIC_AUTH=auth)
     assert "FLOWER_HOST=192.0.2.7" in message
@@ -482,3 +482,36 @@ def test_two_servers_on_one_port_are_refused() -> None:
 
 def test_a_sweep_is_believed_for_a_few_intervals() -> None:
     assert build({"health_interval": 10, "health_timeout": 3}).stale_after == 93.0
+
+
+@pytest.mark.parametrize(
+    ("given", "link"),
+    [
+        ({}, "http://127.0.0.1:5555/"),
+        ({"FLOWER_HOST": "::1", "FLOWER_PORT": "5556"}, "http://[::1]:5556/"),
+        ({"FLOWER_HOST": "0.0.0.0", "FLOWER_BASIC_AUTH": "a:b"}, None),  # noqa: S104
+        ({"FLOWER_PORT": "0"}, None),
+        ({"FLOWER_URL": "https://nbr.example.com/flower/"}, "https://nbr.example.com/flower/"),
+        ({"FLOWER_URL": "off"}, None),
+        ({"FLOWER_URL": " OFF "}, None),
+        ({"FLOWER_URL": "http://flower.test:8080", "FLOWER_HOST": "0.0.0.0", "FLOWER_BASIC_AUTH": "a:b"},  # noqa: S104
+         "http://flower.test:8080"),
+    ],
+    ids=["default", "IPv6", "any address", "any port", "named", "off", "off in capitals", "named and any address"],
+)  # fmt: skip
+def test_where_browsers_reach_flower(given: dict[str, str], link: str | None) -> None:
+    assert environment(**given).flower_link == link
+
+
+@pytest.mark.parametrize(
+    "url", ["flower.test:5555", "javascript:alert(1)", "http://", "http://me:secret@flower.test/", "http://a:b/"]
+)
+def test_a_link_to_flower_is_a_url_without_credentials(url: str) -> None:
+    message = refusal(FLOWER_URL=url)
+    assert "FLOWER_URL" in message
+    assert "secret" not in message
+
+
+def test_databases_of_the_figures_are_globs() -> None:
+    assert environment().shown_databases == ()
+    assert environment(METRICS_DATABASES="pdfs, user-*").shown_databases == ("pdfs", "user-*")

@@ -64,6 +64,9 @@ def test_a_job_that_goes_well(world: World) -> None:
     assert (job.state, job.result, job.attempts, job.error) == (State.SUCCEEDED, {"caught_up": True}, 1, None)
     assert job.started_at is not None
     assert job.finished_at is not None
+    tallied = world.tallies.read()
+    assert tallied.ended[Kind.SYNC, State.SUCCEEDED] == 1
+    assert tallied.durations[Kind.SYNC, State.SUCCEEDED].total == 1
 
 
 def test_a_message_that_comes_twice_runs_once(world: World) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from worker.core.errors import NotFound, ReplicationError, Unreachable
-from worker.core.names import is_own, nearest
+from worker.core.names import nearest
+from worker.core.selecting import backed_up, never
 from worker.couch.cluster import Cluster
 from worker.ops.control import Control
 from worker.ops.look import LOOK_TIMEOUT, reason
 from worker.ops.parallel import each
-
-NEVER = ("_replicator", "_global_changes")  # made by set-up, and by the server, of what else is there
 
 
 @dataclass(frozen=True)
@@ -45,10 +43,10 @@ def databases(
     found: dict[str, list[str]] = {}
     for node, names in answered.items():
         for name in names:
-            if wanted(name, globs, exclude):
+            if backed_up(name, globs, exclude):
                 found.setdefault(name, []).append(node)
     if asked:
-        _require(globs, found, {name for names in answered.values() for name in names if not _never(name)})
+        _require(globs, found, {name for names in answered.values() for name in names if not never(name)})
     silent = [name for name in cluster.names if name not in answered]
     return Chosen(dict(sorted(found.items())), silent)
 
@@ -56,28 +54,13 @@ def databases(
 def _require(globs: Sequence[str], found: Collection[str], known: set[str]) -> None:
     missing = [glob for glob in globs if not set(glob) & set("*?[") and glob not in found and glob != "_users"]
     if missing:
-        if _never(missing[0]):
+        if never(missing[0]):
             raise NotFound(f"{missing[0]} is never backed up: it is made anew by what uses it", database=missing[0])
         hints = nearest(missing[0], known)
         close = f"; did you mean {', '.join(hints)}?" if hints else ""
         raise NotFound(f"no node that answers has a database {missing[0]!r}{close}", database=missing[0])
     if not found:
         raise NotFound(f"no node that answers has a database that matches {', '.join(globs)}")
-
-
-def wanted(name: str, globs: Sequence[str], exclude: Sequence[str]) -> bool:
-    """`*` means every user database: a system database has to be asked for by a glob that begins with `_`."""
-    if _never(name):
-        return False
-    return any(_matches(name, glob) for glob in globs) and not any(_matches(name, glob) for glob in exclude)
-
-
-def _never(name: str) -> bool:
-    return name in NEVER or is_own(name)
-
-
-def _matches(name: str, glob: str) -> bool:
-    return name.startswith("_") <= glob.startswith("_") and fnmatch.fnmatchcase(name, glob)
 
 
 def _nobody(errors: Sequence[ReplicationError]) -> ReplicationError:

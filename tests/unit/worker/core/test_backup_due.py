@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.core.backup_due import RETRY, Known, backup_due, drill_due, hours_stale
+from worker.core.backup_due import RETRY, Known, backup_due, backup_overdue, drill_due, drill_overdue, hours_stale
 from worker.core.windows import parse_windows
 
 NIGHTLY = "0 3 * * *"
@@ -203,3 +203,31 @@ def test_the_last_good_one_says_how_stale_the_backups_are(backups: list[Known], 
 def test_without_a_good_one_it_counts_since_somebody_watches(backups: list[Known]) -> None:
     assert hours_stale(backups, NOW - 29 * HOUR, 30, NOW) is None
     assert hours_stale(backups, NOW - 31 * HOUR, 30, NOW) == pytest.approx(31)
+
+
+# overdue
+
+
+@given(st.lists(st.floats(NOW - 10 * 86_400, NOW + 86_400), max_size=5), st.floats(NOW, NOW + 5 * 86_400))
+def test_a_backup_is_overdue_exactly_while_it_is_due(starts: list[float], now: float) -> None:
+    backups = [Known(str(start), start, True) for start in starts]
+    by = backup_overdue(NIGHTLY, backups, None, now)
+
+    past = [start for start in starts if start <= now]
+    if not past:
+        assert by is None
+    else:
+        assert bool(by) == backup_due(NIGHTLY, backups, None, (), now) or now % 86_400 == 3 * HOUR
+
+
+def test_one_is_overdue_since_the_first_time_that_was_missed() -> None:
+    assert backup_overdue(NIGHTLY, [known("2026-11-22T03:00:05")], None, NOW) == 2 * 86_400 + 10
+    assert backup_overdue(NIGHTLY, [], at("2026-11-24T12:00"), NOW) == 10
+
+
+def test_a_drill_is_overdue_as_it_is_due() -> None:
+    late = at("2026-11-29T06:00")
+    assert drill_overdue(SUNDAYS, [known("2026-11-28T03:00:05", drilled="2026-11-22T05:00:20")], late) == HOUR
+    assert drill_overdue(SUNDAYS, [known("2026-11-29T05:30")], late) == 0
+    assert drill_overdue(SUNDAYS, [known("2026-11-20T03:00", good=False)], late) is None
+    assert drill_overdue(SUNDAYS, [], late) is None

@@ -8,8 +8,9 @@ from tests import builders
 from tests.fakes.couchdb import FakeCouch
 from worker.core.errors import Cancelled, NotFound, Unauthorized, Unreachable
 from worker.core.names import OWN_DATABASE, SCRATCH
+from worker.core.selecting import backed_up
 from worker.couch.cluster import Cluster
-from worker.ops.backup.choose import databases, wanted
+from worker.ops.backup.choose import databases
 from worker.ops.control import Unattended
 
 NODES = ("b", "a", "c")  # as they are preferred
@@ -57,14 +58,14 @@ def chosen(cluster: Cluster, *globs: str, exclude: tuple[str, ...] = ()) -> dict
 def test_globs_choose(globs: str, exclude: str, taken: str) -> None:
     there = ["drafts", "notes", "pdfs", "_users", "_replicator", "_global_changes", OWN_DATABASE, f"{SCRATCH}9"]
 
-    found = [name for name in there if wanted(name, globs.split(), exclude.split())]
+    found = [name for name in there if backed_up(name, globs.split(), exclude.split())]
 
     assert sorted(found) == taken.split()
 
 
 @pytest.mark.parametrize("name", ["_replicator", "_global_changes", OWN_DATABASE, f"{SCRATCH}1"])
 def test_what_is_made_anew_by_whoever_uses_it_is_never_taken(name: str) -> None:
-    assert not wanted(name, ["*", "_*", name], [])
+    assert not backed_up(name, ["*", "_*", name], [])
 
 
 # from where

@@ -1,13 +1,13 @@
-"""/metrics: what Prometheus reads of it, and that what is not known is not there."""
+"""What /metrics tells of the backups, and that what is not known is not there."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
-from tests.unit.api.backing import NOW, backing, backup, read, unreadable, without_redis
+from tests.unit.api.backing import NOW, backing, backup, read, unreadable
+from tests.unit.api.metrics.scraped import scrape
 from tests.unit.api.world import World
 from worker.ops.backup.notes import Drill
 
@@ -17,16 +17,8 @@ OF_NEWEST = {"age_seconds", "duration_seconds", "stored_bytes", "databases", "do
 
 def figures(world: World) -> dict[str, float]:
     """Name without its prefix -> value."""
-    answer = world.client.get("/metrics")
-    assert answer.status_code == 200
-    assert answer.mimetype == "text/plain"
-    found: dict[str, float] = {}
-    for family in text_string_to_metric_families(answer.text):
-        (sample,) = family.samples
-        assert family.documentation
-        assert (family.type, sample.labels) == ("gauge", {})
-        found[sample.name.removeprefix("nbr_")] = sample.value
-    return found
+    named = {name: value for name, value in scrape(world.client).items() if name.startswith("nbr_backup")}
+    return {name.removeprefix("nbr_"): values[()] for name, values in named.items()}
 
 
 def drill(ok: bool, ago: float) -> Drill:
@@ -73,6 +65,7 @@ def test_the_figures_of_the_newest_good_backup_of_everything() -> None:
 
     assert found.pop("backup_age_seconds") == pytest.approx(7_200.123)
     assert found.pop("backup_drill_age_seconds") == pytest.approx(600.123)
+    assert found.pop("backup_verified_age_seconds") == pytest.approx(600.123)
     assert found == {
         "backups": 4,
         "backup_stale": 0,
@@ -114,6 +107,8 @@ def test_the_last_drill_counts_whichever_backup_it_was_of(last: int, ok: bool) -
 
     assert found["backup_drill_ok"] == int(ok)
     assert found["backup_drill_age_seconds"] == pytest.approx(60.123)
+    # that a later one failed does not undo that an earlier one was good
+    assert found["backup_verified_age_seconds"] == pytest.approx(60.123 if ok else 900.123)
 
 
 @pytest.mark.parametrize(
@@ -127,10 +122,6 @@ def test_what_the_watch_has_noted_is_1_or_0(name: str, value: Any, figure: str) 
 
     world.backups.note(name, None)
     assert figures(world)[figure] == 0
-
-
-def test_without_redis_it_is_503() -> None:
-    assert without_redis().get("/metrics").status_code == 503
 
 
 def test_it_needs_a_token_as_everything_does() -> None:

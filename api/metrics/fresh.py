@@ -1,0 +1,21 @@
+"""Until when a look still says how things are: what was seen an hour ago is no figure of now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from config.settings import Settings
+
+_PASSES = 6.0
+
+
+def fresh_look(record: Mapping[str, Any] | None, settings: Settings, now: float) -> bool:
+    """Of a sweep, or a look at the links."""
+    return record is not None and bool(now - record["observed_at"] <= settings.stale_after)
+
+
+def fresh_pass(record: Mapping[str, Any] | None, settings: Settings, now: float) -> bool:
+    """Of a periodic pass, which may take minutes over very many databases."""
+    longest = _PASSES * settings.replication_retry_seconds + settings.stale_after
+    return record is not None and bool(now - record["observed_at"] <= longest)

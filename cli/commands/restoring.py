@@ -1,0 +1,104 @@
+"""`nbr restore`. What cannot be undone (a rollback, a whole cluster) is asked back: the name has to be typed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from cli import completing
+from cli.api import part
+from cli.options import Asked, talks, wait_option
+from cli.running import begin
+from cli.words import safe
+
+_MODES = ("new", "rollback", "cluster")
+
+
+@click.command()
+@click.argument("backup", shell_complete=completing.backups)
+@click.argument("database", required=False, shell_complete=completing.databases)
+@click.option("--as", "into", metavar="NAME", help="The name to restore it under; left out: its own.")
+@click.option(
+    "--mode",
+    type=click.Choice(_MODES),
+    default="new",
+    show_default=True,
+    help="new: into a database that no node has. rollback: an existing one back to what it was, on all nodes. "
+    "cluster: everything, onto nodes without databases.",
+)
+@click.option("--ids", "--id", "ids", metavar="ID", multiple=True, help="Only this document; may be given again.")
+@click.option("--selector", metavar="JSON", help="Only documents that this Mango selector matches.")
+@click.option("--made-since", type=click.Choice(("keep", "delete")), help="rollback: documents the backup has not.")
+@click.option("--node", metavar="NAME", help="Where it is written.", shell_complete=completing.nodes)
+@click.option("--dry-run", is_flag=True, help="rollback: change nothing, and say what would be done.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask back.")
+@wait_option
+@talks
+def restore(
+    asked: Asked,
+    backup: str,
+    database: str | None,
+    into: str | None,
+    mode: str,
+    ids: tuple[str, ...],
+    selector: str | None,
+    made_since: str | None,
+    node: str | None,
+    dry_run: bool,
+    yes: bool,
+    wait: bool,
+) -> None:
+    """Restore a database, or everything, from a backup.
+
+    BACKUP is an id, or latest. In mode cluster there is no DATABASE: all of the backup is restored.
+    """
+    if mode == "cluster" and database:
+        raise click.UsageError("mode cluster restores everything: leave DATABASE out")
+    if mode != "cluster" and not database:
+        raise click.UsageError("DATABASE is missing: which one of the backup")
+    if mode != "rollback" and (dry_run or made_since):
+        raise click.UsageError("--dry-run and --made-since are for --mode rollback")
+    if mode != "new" and not (dry_run or yes):
+        _ask_back(mode, backup, into or database)
+    begin(
+        asked,
+        f"/api/backups/{part(backup)}/restore",
+        wait,
+        **{"as": into},
+        database=database,
+        mode=mode,
+        ids=list(ids) or None,
+        selector=_object(selector) if selector else None,
+        made_since=made_since,
+        node=node,
+        dry_run=dry_run or None,
+    )
+
+
+def _ask_back(mode: str, backup: str, database: str | None) -> None:
+    """Raises click.UsageError where the name is not typed."""
+    wanted = backup if mode == "cluster" else str(database)
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"mode {mode} has to be confirmed, and nobody can be asked here: --yes confirms it")
+    what = (
+        f"Everything in backup {backup} will be written to the nodes."
+        if mode == "cluster"
+        else f"{database} will go back to what it was in backup {backup}, on all nodes."
+    )
+    click.echo(safe(what), err=True)
+    typed = click.prompt(f"Type {safe(wanted)} to go on", default="", show_default=False, err=True)
+    if typed.strip() != wanted:
+        raise click.UsageError("not confirmed: nothing was done")
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise click.UsageError(f"--selector is no JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise click.UsageError('--selector must be a JSON object, such as {"type": "note"}')
+    return found
