@@ -64,13 +64,15 @@ clean: ## remove what setup and the tools made; data in var/ is kept
 
 dev: $(VENV)/.installed-dev
 
-# these three never fail: without one, the tests that need it are skipped
+# these two never fail: without one, the tests that need it are skipped
 haproxy: dev
 	@$(BIN)/python -m embedded.haproxy_download
 
+# the same
 promtool: dev
 	@$(BIN)/python -m embedded.promtool
 
+# the same
 browser: dev
 	@$(BIN)/python -m embedded.chromium
 

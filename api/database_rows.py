@@ -110,7 +110,7 @@ def _after(asked: DatabasesQuery) -> Place | None:
     try:
         sort, unknown, value, name = json.loads(base64.urlsafe_b64decode(asked.cursor + "=" * (-len(asked.cursor) % 4)))
         place = int(unknown), float(value), str(name)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RecursionError):
         sort, place = None, (0, 0.0, "")
     if sort != asked.sort.value:
         message = f"must be `next` of an earlier answer that was sorted by {asked.sort.value}"

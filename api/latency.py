@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
 from prometheus_client import Histogram, disable_created_metrics
 from prometheus_client.core import Metric
 
@@ -42,10 +42,11 @@ class Latency:
         request.environ[_BEGAN] = time.perf_counter()
 
     def _end(self, response: Response) -> Response:
-        rule, method = request.url_rule, request.method
+        asked: Request = request._get_current_object()  # type: ignore[attr-defined] # each look at the proxy costs one
+        rule, method = asked.url_rule, asked.method
         key = (rule.rule if rule else OTHER, method if method in METHODS else OTHER, f"{response.status_code // 100}xx")
         child = self._known.get(key)
         if child is None:
             child = self._known[key] = self._histogram.labels(*key)
-        child.observe(time.perf_counter() - request.environ[_BEGAN])
+        child.observe(time.perf_counter() - asked.environ[_BEGAN])
         return response

@@ -135,4 +135,7 @@ def _turn(run: Run, name: str) -> bool:
         if isinstance(error, NODE_IS_AWAY):
             run.away.add(node)
         return True
+    except (AttributeError, KeyError, TypeError, ValueError):
+        log.warning("conflicts not counted", database=name, node=node, error="not in the form that is known")
+        return True
     return False

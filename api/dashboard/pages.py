@@ -16,7 +16,7 @@ from api.context import Context, context
 from api.dashboard import charts, graph, safety
 from api.dashboard.rendering import page
 from api.dashboard.words import moment
-from api.database_schemas import HOURS, MINUTE, DatabasesQuery, HistoryBody, Only, Sort
+from api.database_schemas import HOURS, DatabasesQuery, HistoryBody, Only, Sort
 from api.health import look_at
 from api.jobs import by_id
 from api.nodes import detail as node_detail
@@ -25,6 +25,7 @@ from tasks.events import EventFilter
 from tasks.jobs import Job, Kind, State
 from tasks.store import Filter
 from worker.core.events import EventType
+from worker.core.history import MINUTE
 
 blueprint = Blueprint("dashboard", __name__)
 

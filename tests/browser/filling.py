@@ -35,8 +35,14 @@ def fill(system: System) -> Filled:
     answer = api.call("POST", f"/api/backups/{backup}/restore", json={"database": "papers", "as": "notes"})
     failed = _id(answer)
     api.wait_state(failed, "failed")
-    wait_until(lambda: api.get("/api/backups").json()["backups"], "the dashboard knows of the backup")
+    wait_until(lambda: _pictured(system), "the dashboard knows of the backup and of the databases")
     return Filled(sync, failed, backup)
+
+
+def _pictured(system: System) -> bool:
+    known = {row["name"] for row in system.api.get("/api/databases").json()["databases"]}
+    backups = system.api.get("/api/backups").json()["backups"]
+    return known >= set(DATABASES) and bool(backups)
 
 
 def _id(answer: requests.Response) -> str:

@@ -37,6 +37,7 @@ def test_a_token_opens_and_signing_out_closes(page: Page) -> None:
 
 def test_it_goes_without_a_mouse(page: Page) -> None:
     page.goto("/sign-in")
+    expect(page.get_by_label("Token")).to_be_focused()
     page.keyboard.type(TOKENS[Role.OPERATE])
     page.keyboard.press("Enter")
     expect(page).to_have_url("/")

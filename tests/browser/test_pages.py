@@ -18,12 +18,15 @@ pytestmark = [pytest.mark.system, pytest.mark.browser]
 
 PAGES = {
     "overview": ("/", "Your data|Not everything"),
+    "databases": ("/databases", "Databases"),
+    "database": ("/databases/papers", "papers"),
     "jobs": ("/jobs", "Jobs"),
     "job": ("/jobs/{sync}", "sync of papers"),
     "failed-job": ("/jobs/{failed}", "restore of papers"),
     "backups": ("/backups", "Backups"),
     "backup": ("/backups/{backup}", "{backup}"),
     "events": ("/events", "Events"),
+    "node": ("/nodes/primary", "primary"),
 }
 
 
@@ -38,7 +41,7 @@ def test_each_page_is_for_everybody(page: Page, filled: Filled, name: str) -> No
     shot(page, name)
 
 
-@pytest.mark.parametrize("path", ["/no/such/page", "/jobs/nobody-knows-it", "/nodes/papier"])
+@pytest.mark.parametrize("path", ["/no/such/page", "/databases/papier", "/jobs/nobody-knows-it", "/nodes/papier"])
 def test_what_is_not_there_is_told_on_a_page(page: Page, filled: Filled, faults: Faults, path: str) -> None:
     faults.allow(rf"GET .*{path} \(404\)")
     sign_in(page, Role.VIEW)

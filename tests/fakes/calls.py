@@ -143,7 +143,7 @@ def _setting(database: FakeDatabase, request: Request, name: str) -> Any:
     return {"ok": True}
 
 
-def _found(database: FakeDatabase, identity: str) -> JsonObject:
+def _found(database: FakeDatabase, identity: str, *, conflicts: bool) -> JsonObject:
     """A row of `_all_docs` for a key, with include_docs."""
     try:
         document = database.read(identity, None, attachments=False)
@@ -152,6 +152,10 @@ def _found(database: FakeDatabase, identity: str) -> JsonObject:
             return {"key": identity, "error": "not_found"}
         revision = database.documents[identity].leaves()[0]
         return {"id": identity, "key": identity, "value": {"rev": revision, "deleted": True}, "doc": None}
+    if conflicts:
+        _, *losers = database.documents[identity].leaves()
+        live = [name for name in losers if not database.documents[identity].revisions[name].deleted]
+        document |= {"_conflicts": live} if live else {}
     return {"id": identity, "key": identity, "value": {"rev": document["_rev"]}, "doc": document}
 
 
@@ -206,7 +210,8 @@ def _write(node: FakeNode, database: FakeDatabase, request: Request, identity: s
 def _all_documents(database: FakeDatabase, request: Request) -> JsonObject:
     """Those of a list of keys, else live documents in the order of their ids: plain ones, which need no collation."""
     if request.method == "POST":
-        return {"rows": [_found(database, identity) for identity in request.body["keys"]]}
+        conflicts = request.params.get("conflicts") == "true"
+        return {"rows": [_found(database, identity, conflicts=conflicts) for identity in request.body["keys"]]}
     start, end = (json.loads(request.params.get(key, "null")) for key in ("startkey", "endkey"))
     limit = int(request.params.get("limit", 1_000_000))
     rows: list[JsonObject] = []

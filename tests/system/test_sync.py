@@ -66,6 +66,42 @@ def test_a_waited_sync_brings_every_leaf_and_attachment_to_all_nodes(
     assert_same(database, nodes)
 
 
+def test_what_is_known_of_a_database_follows_what_happens_in_it(
+    system: System, api: Api, nodes: list[Couch], fresh: Fresh
+) -> None:
+    database = fresh()
+    diverge(database, nodes)
+    assert api.sync(database, wait=True).json()["state"] == "succeeded"
+    looked_at: set[str] = set()
+
+    def told(conflicts: int, documents: int) -> bool:
+        found = api.get(f"/api/databases/{database}")
+        said = found.json()
+        if found.status_code == 200 and said["observed_at"] and said["observed_at"] not in looked_at:
+            looked_at.add(said["observed_at"])
+            system.parts.publisher.soon("conflicts")  # not only when a minute is over
+        if found.status_code != 200 or said["conflicts"] is None:
+            return False
+        known = {copy["documents"] for copy in said["by_node"]}
+        return bool(said["conflicts"]["count"] == conflicts and known == {documents})
+
+    documents = 20 + 20 - 1 + len(("paper", "conflict", "_design/views"))
+    wait_until(lambda: told(1, documents), "the conflict is counted")
+    assert api.get(f"/api/databases/{database}").json()["conflicted"] == ["conflict"]
+    assert database in {row["name"] for row in api.get("/api/databases?only=conflicts").json()["databases"]}
+
+    for node in nodes:
+        node.delete(database, "conflict", f"1-{'a' * 32}")
+    nodes[0].put(database, {"_id": "one-more"})
+    assert api.sync(database, wait=True).json()["state"] == "succeeded"
+
+    wait_until(lambda: told(0, documents + 1), "the conflict is resolved")
+    assert api.get(f"/api/databases/{database}").json()["conflicted"] == []
+    history = api.get("/api/nodes/primary/history").json()
+    assert history["points"][-1]["latency_ms"] > 0
+    assert history["points"][-1]["state"] == "healthy"
+
+
 def test_a_second_sync_writes_nothing(api: Api, nodes: list[Couch], fresh: Fresh) -> None:
     database = fresh()
     diverge(database, nodes)

@@ -35,14 +35,14 @@ class _Rows(msgspec.Struct):
 _ROWS = msgspec.json.Decoder(_Rows)
 
 
-def conflicted(database: Database, ids: Sequence[str], *, within: float) -> set[str]:
-    """`within`: seconds for each call. Raises worker.core.errors."""
+def conflicted(database: Database, ids: Sequence[str], *, within: float, most: int = MOST_ANSWER) -> set[str]:
+    """`within`: seconds for each call, `most`: bytes of its answer. Raises worker.core.errors."""
     found: set[str] = set()
     waiting = [list(ids[start : start + BATCH]) for start in range(0, len(ids), BATCH)]
     while waiting:
         batch = waiting.pop()
         try:
-            answer = _asked(database, batch, within)
+            answer = _asked(database, batch, within, most)
         except Oversize:
             middle = len(batch) // 2
             waiting += [batch[:middle], batch[middle:]]
@@ -51,7 +51,7 @@ def conflicted(database: Database, ids: Sequence[str], *, within: float) -> set[
     return found
 
 
-def _asked(database: Database, ids: Sequence[str], within: float) -> list[_Row]:
+def _asked(database: Database, ids: Sequence[str], within: float, most: int) -> list[_Row]:
     answer = database.client.post(
         database.name,
         "_all_docs",
@@ -59,7 +59,7 @@ def _asked(database: Database, ids: Sequence[str], within: float) -> list[_Row]:
         json={"keys": list(ids)},
         repeatable=True,
         within=within,
-        most=MOST_ANSWER if len(ids) > 1 else None,
+        most=most if len(ids) > 1 else None,
         raw=True,
     )
     try:

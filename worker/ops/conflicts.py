@@ -25,7 +25,13 @@ class Step:
 
 
 def further(
-    database: Database, so_far: Counter | None, kind: str | None, uuid: str | None, most: int, now: Callable[[], float]
+    database: Database,
+    so_far: Counter | None,
+    kind: str | None,
+    uuid: str | None,
+    most: int,
+    now: Callable[[], float],
+    page: int = PAGE,
 ) -> Iterator[Step]:
     """Page by page, until the feed's end or `most` rows: whoever takes the steps may stop after any of them. `kind` and
     `uuid`: what the node is. Raises NotFound where there is no such database, and what the node fails with."""
@@ -38,11 +44,11 @@ def further(
         counter = conflicts.told(counter, again, conflicted(database, again, within=CALL))
     read, whole = 0, False
     while not whole and read < most:
-        rows, last = database.page(counter.since, PAGE, within=CALL)
+        rows, last = database.page(counter.since, page, within=CALL)
         wanted = conflicts.candidates(rows)
         found = conflicted(database, wanted, within=CALL) if wanted else set()
         counter = conflicts.read_to(conflicts.told(counter, [key for key, _ in rows], found), last)
-        read, whole = read + len(rows), len(rows) < PAGE
+        read, whole = read + len(rows), len(rows) < page
         if whole:
             counter = conflicts.ended(counter, place, now())
         yield Step(counter, read, whole)

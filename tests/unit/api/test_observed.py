@@ -223,8 +223,8 @@ def test_every_setting_is_shown_or_hidden_on_purpose(world: World) -> None:
     shown = world.client.get("/api/replication/info").get_json()["settings"]
     secret = {name for name, field in Settings.model_fields.items() if field.annotation is SecretStr}
     assert {name.lower() for name in shown} == set(Settings.model_fields) - secret - HIDDEN_SETTINGS
-    # where backups are: a URL with credentials in it stops the start
-    for name in shown.keys() - {"REPLICATE_USERS", "BACKUP_URL", "BACKUP_COPY_URL"}:
+    # where backups and Flower are: a URL with credentials in it stops the start
+    for name in shown.keys() - {"REPLICATE_USERS", "BACKUP_URL", "BACKUP_COPY_URL", "FLOWER_URL"}:
         assert not any(word in name for word in ("PASSWORD", "TOKEN", "SECRET", "_URL", "_USER"))
 
 

@@ -221,7 +221,15 @@ def test_a_broker_that_is_away_costs_no_registration(world: World) -> None:
     away = World(world.settings)
     away.wanted_soon = Away()
     fresh = away._app(
-        away.jobs, away.seen, away.replication, away.events, away.backups, away.audit, away.sign_ins, away.receivers
+        away.jobs,
+        away.seen,
+        away.replication,
+        away.events,
+        away.backups,
+        away.audit,
+        away.sign_ins,
+        away.receivers,
+        away.figures,
     ).test_client()
 
     answer = fresh.post("/api/webhooks", json={"url": URL})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.backups_seen import ENTRIES, BackupsSeen
+from tasks.backups_seen import BY_DATABASE, ENTRIES, BackupsSeen
 from tasks.redis import StoreUnavailable, connect
 from tests.unit.tasks.world import NOW, World
 
@@ -56,6 +56,31 @@ def test_what_has_gone_from_the_store_is_forgotten(world: World) -> None:
     assert (seen.all(), seen.known(), seen.observed_at()) == ([], set(), NOW + 2)
 
 
+def test_who_holds_a_database_is_known_newest_first_and_follows_what_comes_and_goes(world: World) -> None:
+    seen = world.backups
+    seen.save(summaries("a", "b"), {"a": [{"database": "pdfs"}], "b": [{"database": "pdfs"}, {"database": "x"}]}, NOW)
+    assert seen.holding() == {"pdfs": ["b", "a"], "x": ["b"]}
+
+    seen.save(summaries("a", "b", "c"), {"c": [{"database": "x"}, {"database": "new"}]}, NOW + 1)
+    assert seen.holding(["x", "new", "nobody"]) == {"x": ["c", "b"], "new": ["c"]}
+
+    seen.save(summaries("a", "c"), {}, NOW + 2)
+    assert seen.holding() == {"pdfs": ["a"], "x": ["c"], "new": ["c"]}
+    seen.save([], {}, NOW + 3)
+    assert seen.holding() == {}
+
+
+def test_backups_that_an_earlier_version_has_read_are_looked_into_once(world: World) -> None:
+    seen = world.backups
+    seen.save(summaries("a"), {"a": [{"database": "pdfs"}]}, NOW)
+    world.redis.delete(BY_DATABASE)
+    seen.note("indexed", None)
+
+    seen.save(summaries("a"), {}, NOW + 1)
+
+    assert seen.holding() == {"pdfs": ["a"]}
+
+
 def test_ten_thousand_databases_take_little_room(world: World) -> None:
     world.backups.save(summaries("a"), {"a": ROWS}, NOW)
 
@@ -88,6 +113,8 @@ def test_a_reading_leaves_the_notes_alone(world: World) -> None:
         lambda seen: seen.note("a", 1),
         lambda seen: seen.noted("a"),
         lambda seen: seen.observed_at(),
+        lambda seen: seen.holding(),
+        lambda seen: seen.holding(["a"]),
     ],
 )
 def test_redis_that_does_not_answer_is_told_as_what_it_is(call: Callable[[BackupsSeen], object]) -> None:
