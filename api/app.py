@@ -47,7 +47,6 @@ from tasks.audit_log import AuditLog
 from tasks.backup_plan import plan_of
 from tasks.backups_seen import BackupsSeen
 from tasks.events import Events
-from tasks.figures import Figures
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.receivers import Receivers
@@ -55,6 +54,7 @@ from tasks.redis import StoreUnavailable
 from tasks.replication_seen import ReplicationSeen
 from tasks.sign_ins import SignIns
 from tasks.submit import Jobs
+from tasks.workload import Workload
 
 VERSION = "0.1.0"
 KEEP_ALIVE = 15.0  # seconds between two comments on a quiet event stream
@@ -105,7 +105,7 @@ def create_app(
     audit_log: AuditLog,
     sign_ins: SignIns,
     receivers: Receivers,
-    figures: Figures,
+    workload: Workload,
     *,
     clock: Callable[[], float] = time.time,
     keep_alive_seconds: float = KEEP_ALIVE,
@@ -145,7 +145,7 @@ def create_app(
             events=recorded,
             backups=backups_seen,
             receivers=receivers,
-            figures=figures,
+            workload=workload,
             latency=latency,
             backup_plan=plan_of(settings),
             audit=audit_log,

@@ -18,12 +18,12 @@ from tasks.audit_log import AuditLog
 from tasks.backup_plan import BackupPlan
 from tasks.backups_seen import BackupsSeen
 from tasks.events import Events
-from tasks.figures import Figures
 from tasks.lookup import Lookup
 from tasks.observations import Observations
 from tasks.receivers import Receivers
 from tasks.replication_seen import ReplicationSeen
 from tasks.submit import Jobs
+from tasks.workload import Workload
 
 _KEY = "notebook-replication"
 
@@ -71,7 +71,7 @@ class Context:
     gate: Gate
     sessions: Sessions
     receivers: Receivers
-    figures: Figures
+    workload: Workload
     latency: Latency
     slots: Slots
     clock: Callable[[], float]

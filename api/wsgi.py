@@ -7,10 +7,10 @@ from flask import Flask
 from api.app import create_app
 from config.settings import Settings, current
 from tasks.audit_log import AuditLog
-from tasks.figures import Figures
 from tasks.redis import API_PATIENCE
 from tasks.sign_ins import SignIns
 from tasks.wiring import build
+from tasks.workload import Workload
 
 
 def make(settings: Settings | None = None) -> Flask:
@@ -29,5 +29,5 @@ def make(settings: Settings | None = None) -> Flask:
         AuditLog(parts.redis),
         SignIns(parts.redis),
         parts.receivers,
-        Figures(parts.tallies, parts.dirty, parts.publisher.depths),
+        Workload(parts.tallies, parts.dirty, parts.publisher.depths),
     )

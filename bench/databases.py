@@ -27,7 +27,6 @@ from tasks.backups_seen import BackupsSeen
 from tasks.conflicts_seen import COUNTS
 from tasks.dirty import DirtySet
 from tasks.events import Events
-from tasks.figures import Figures
 from tasks.figures_seen import PREFIX
 from tasks.lookup import Lookup
 from tasks.observations import DATABASES, Observations
@@ -38,6 +37,7 @@ from tasks.sign_ins import SignIns
 from tasks.store import JobStore
 from tasks.submit import Jobs
 from tasks.tallies import Tallies
+from tasks.workload import Workload
 from worker.core.figures import Asked, Figures, mark
 
 NODES = ("primary", "replica1", "replica2")
@@ -127,9 +127,9 @@ def app(client: redis.Redis) -> Any:
     store = JobStore(client, result_ttl=3_600, lease_seconds=15, max_attempts=3)
     jobs = Jobs(store, lambda job_id, request: None)
     parts = Events(client), BackupsSeen(client), AuditLog(client), SignIns(client), Receivers(client, ())
-    figures = Figures(Tallies(client), DirtySet(client, 15), dict)
+    workload = Workload(Tallies(client), DirtySet(client, 15), dict)
     lookup = Lookup(seen, lambda database, box: None)
-    return create_app(settings, jobs, seen, lookup, ReplicationSeen(client), lambda task: None, *parts, figures)
+    return create_app(settings, jobs, seen, lookup, ReplicationSeen(client), lambda task: None, *parts, workload)
 
 
 def _replicas() -> str:

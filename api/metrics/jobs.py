@@ -26,7 +26,7 @@ def figures(parts: Context) -> Iterator[Metric]:
     yield from RUNNING.of({(kind,): found.running for kind, found in backlog.items()})
     oldest = {kind: found.oldest_at for kind, found in backlog.items()}
     yield from OLDEST.of({(kind,): None if at is None else max(0.0, now - at) for kind, at in oldest.items()})
-    tallied = parts.figures.tallies.read()
+    tallied = parts.workload.tallies.read()
     yield from ENDED.of({(kind, state): count for (kind, state), count in tallied.ended.items()})
     yield from DURATION.of({(kind, state): took for (kind, state), took in tallied.durations.items()})
     yield from _queues(parts)
@@ -35,7 +35,7 @@ def figures(parts: Context) -> Iterator[Metric]:
 def _queues(parts: Context) -> Iterator[Metric]:
     """The broker may be another Redis (BROKER_URL): that it is away says nothing about the first one."""
     try:
-        depths = parts.figures.depths()
+        depths = parts.workload.depths()
     except StoreUnavailable:
         yield from BROKER.one(0)
         return

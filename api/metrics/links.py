@@ -57,8 +57,8 @@ def _on_change(parts: Context) -> Iterator[Metric]:
     if found is not None and fresh_pass(found, parts.settings, parts.clock()):
         behind, failing = len(found["changed"]), len(parts.replication.on_change_failures())
         yield from ON_CHANGE.of({("in-step",): found["in_step_count"], ("behind",): behind, ("failing",): failing})
-    dirty = parts.figures.dirty
+    dirty = parts.workload.dirty
     counts, oldest = dirty.counts(), dirty.oldest()
     yield from WAITING.of({("waiting",): counts["dirty"], ("syncing",): counts["busy"]})
     yield from OLDEST.one(None if oldest is None else max(0.0, parts.clock() - oldest))
-    yield from DELAY.of({(): parts.figures.tallies.read().delays})
+    yield from DELAY.of({(): parts.workload.tallies.read().delays})

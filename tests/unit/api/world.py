@@ -16,7 +16,6 @@ from tasks.audit_log import AuditLog
 from tasks.backups_seen import BackupsSeen
 from tasks.dirty import DirtySet
 from tasks.events import Events
-from tasks.figures import Figures
 from tasks.jobs import Job, Kind, Request, State
 from tasks.lookup import Lookup
 from tasks.observations import Observations
@@ -27,6 +26,7 @@ from tasks.sign_ins import SignIns
 from tasks.store import JobStore
 from tasks.submit import Jobs
 from tasks.tallies import Tallies
+from tasks.workload import Workload
 
 TOKEN = "correct-horse-battery-staple"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -68,7 +68,7 @@ class World:
         self.sign_ins = SignIns(redis)
         self.receivers = Receivers(redis, self.settings.secret_keys)
         self.depths: dict[str, int] | None = {}
-        self.figures = self._figures(redis)
+        self.workload = self._workload(redis)
         self.app = self._app(
             self.jobs,
             self.seen,
@@ -78,7 +78,7 @@ class World:
             self.audit,
             self.sign_ins,
             self.receivers,
-            self.figures,
+            self.workload,
         )
         self.client = self.app.test_client()
 
@@ -92,7 +92,7 @@ class World:
         audit: AuditLog,
         sign_ins: SignIns,
         receivers: Receivers,
-        figures: Figures,
+        workload: Workload,
     ) -> Flask:
         return create_app(
             self.settings,
@@ -106,7 +106,7 @@ class World:
             audit,
             sign_ins,
             receivers,
-            figures,
+            workload,
             clock=lambda: self.now,
             keep_alive_seconds=self.keep_alive_seconds,
         )
@@ -116,11 +116,11 @@ class World:
         redis = connect("redis://127.0.0.1:1/0")
         jobs = Jobs(_store(redis), self._publish)
         seen = Observations(redis), ReplicationSeen(redis), Events(redis), BackupsSeen(redis)
-        more = AuditLog(redis), SignIns(redis), Receivers(redis, ()), self._figures(redis)
+        more = AuditLog(redis), SignIns(redis), Receivers(redis, ()), self._workload(redis)
         return self._app(jobs, *seen, *more).test_client()
 
-    def _figures(self, redis: Any) -> Figures:
-        return Figures(Tallies(redis), DirtySet(redis, 15), self._depths)
+    def _workload(self, redis: Any) -> Workload:
+        return Workload(Tallies(redis), DirtySet(redis, 15), self._depths)
 
     def _depths(self) -> dict[str, int]:
         if self.depths is None:

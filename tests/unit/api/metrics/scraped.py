@@ -72,7 +72,7 @@ def full() -> World:
 
 
 def _work(world: World) -> None:
-    tallies = world.figures.tallies
+    tallies = world.workload.tallies
     ended = world.queued("ended")
     world.finish(ended.id)
     job = world.store.get(ended.id)
@@ -81,5 +81,5 @@ def _work(world: World) -> None:
     world.start(world.jobs.submit(Request(Kind.VERIFY, "pdfs", {"database": "pdfs"})).job.id)
     world.queued("waits")
     tallies.change_carried(0.3)
-    world.figures.dirty.mark(["moved"], world.now - 30)
+    world.workload.dirty.mark(["moved"], world.now - 30)
     assert job.state is State.SUCCEEDED

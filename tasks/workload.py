@@ -10,7 +10,7 @@ from tasks.tallies import Tallies
 
 
 @dataclass(frozen=True)
-class Figures:
+class Workload:
     """`depths()`: queue -> messages that no worker has taken; raises StoreUnavailable where the broker is away."""
 
     tallies: Tallies
