@@ -77,5 +77,7 @@ def of_problem(problem: Problem) -> Response | None:
 def _is_for_people() -> bool:
     if request.endpoint is not None:
         return request.endpoint.startswith("dashboard.")
-    # an address that is none: a browser asks for text/html first
-    return not request.path.startswith("/api/") and request.accept_mimetypes.best == "text/html"
+    # an address that is none: a browser would rather have text/html. Not `best`, which is what is named most exactly:
+    # Chromium's is application/signed-exchange;v=b3
+    wanted = request.accept_mimetypes.best_match(["application/json", "text/html"])
+    return not request.path.startswith("/api/") and wanted == "text/html"

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from config.tokens import Role
 from embedded.chromium import MISSING, find_chromium
 from tests.browser.faults import Faults
+from tests.browser.filling import Filled, fill
 from tests.browser.looks import DESKTOP, SCREENSHOTS
 from tests.browser.people import TOKENS, settings
 from tests.system.conftest import own_nodes, pytest_runtest_makereport
@@ -53,11 +54,21 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Couch]]:
 def system(nodes: list[Couch], tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """All processes, for tests that break nothing. Its `api` calls as an admin."""
     folder = tmp_path_factory.mktemp("looked-at")
-    known = {**settings(folder), "BACKUP_URL": (folder / "backups").as_uri()}
+    known = {
+        **settings(folder),
+        "BACKUP_URL": (folder / "backups").as_uri(),
+        "CONTINUOUS_REPLICATION": "true",
+    }
     with System(nodes, folder, known) as made:
         made.api = Api(made.api.url, TOKENS[Role.ADMIN])
-        made.start("worker", "control", "beat", "api")
+        made.start("worker", "control", "beat", "watcher", "api")
         yield made
+
+
+@pytest.fixture(scope="package")
+def filled(system: System) -> Filled:
+    """What there is to see: databases, one of them in conflict with itself, jobs that went well and ill, a backup."""
+    return fill(system)
 
 
 @pytest.fixture

@@ -21,8 +21,18 @@ SCHEMES: tuple[Literal["light"], Literal["dark"]] = ("light", "dark")
 BAD = {"serious", "critical"}
 
 _WIDER = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+# what can be scrolled in a box of its own sticks out of nothing; what is placed absolutely is only in a placed box
 _STICKS_OUT = """() => [...document.querySelectorAll("body *")]
   .filter((each) => each.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+  .filter((each) => {
+    let placed = false;
+    for (let box = each; box !== document.body; box = box.parentElement) {
+      const style = getComputedStyle(box);
+      if (box !== each && style.overflowX !== "visible" && (!placed || style.position !== "static")) return false;
+      placed = placed ? style.position === "static" || style.position === "absolute" : style.position === "absolute";
+    }
+    return true;
+  })
   .map((each) => each.outerHTML.slice(0, 120)).slice(0, 5)"""
 
 

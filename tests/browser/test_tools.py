@@ -97,11 +97,28 @@ def test_pictures_are_of_both_colours_and_devices(page: Page, tmp_path: Path, mo
     assert page.viewport_size == looks.DESKTOP
 
 
-def test_what_is_wider_than_a_phone_is_named(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+WIDE = {
+    "alone": "<p id='wide' style='width: 30rem'>1",
+    "placed past its box": (
+        "<div style='overflow: auto'><p style='width: 30rem'><b id='wide' style='position: absolute; left: 30rem'>1</b>"
+    ),
+}
+
+
+@pytest.mark.parametrize("body", WIDE.values(), ids=WIDE.keys())
+def test_what_is_wider_than_a_phone_is_named(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
     monkeypatch.setattr(looks, "SCREENSHOTS", tmp_path)
-    shown(page, "<table id='wide' style='width: 30rem'><td>1</table>")
-    with pytest.raises(AssertionError, match=r'wider than a phone.*id="wide"'):
+    shown(page, body)
+    with pytest.raises(AssertionError, match=r"wider than a phone: \['<[pb] id=\"wide\"[^,]*\]$"):
         shot(page, "wide")
+
+
+def test_what_can_be_scrolled_in_its_box_fits(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looks, "SCREENSHOTS", tmp_path)
+    shown(page, "<div style='overflow: auto' tabindex='0'><p style='width: 30rem'>1</div>")
+    shot(page, "fits")
 
 
 def test_a_focus_that_is_not_to_be_seen_is_named(page: Page) -> None:
