@@ -112,13 +112,30 @@ def _restore(result: Result) -> Iterator[str]:
         yield f"{words.count(len(result['restored']), 'database')} restored on {result.get('node')}"
 
 
+def _check(result: Result) -> Iterator[str]:
+    databases = result.get("databases")
+    if isinstance(databases, Mapping):
+        yield f"Backup {result.get('backup')} was restored on {result.get('node')}, and is what it should be"
+        yield f"{words.count(len(databases), 'database')} compared"
+    else:
+        yield f"Backup {result.get('backup')}: every object is what its checksum says"
+        yield f"{words.count(result.get('objects'), 'object')}, {words.size(result.get('bytes'))}"
+
+
 def _scalars(result: Result) -> Iterator[str]:
     for name, value in result.items():
         if value is not None and not isinstance(value, _NOT_WORDS):
             yield f"{name.replace('_', ' ')}: {words.number(value)}"
 
 
-_TELLERS = {"sync": _sync, "setup": _setup, "verify": _verify, "backup": _backup, "restore": _restore}
+_TELLERS = {
+    "sync": _sync,
+    "setup": _setup,
+    "verify": _verify,
+    "backup": _backup,
+    "restore": _restore,
+    "check-backup": _check,
+}
 
 
 # --- what is wanting

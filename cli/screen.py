@@ -45,8 +45,9 @@ class Screen:
         """A message, which is no result."""
         self.err.print(Text(safe(text)), soft_wrap=True)
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Columns whose heading ends with `>` are figures, and stand at the right."""
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], none: str = "") -> None:
+        """Columns whose heading ends with `>` are figures, and stand at the right. `none`: what is said where there are
+        no rows."""
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
             table.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left", overflow="fold")
@@ -54,6 +55,8 @@ class Screen:
             table.add_row(*map(_cell, row))
         if table.row_count:
             self.out.print(table)
+        elif none:
+            self.say(none)
 
     def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
         """One a line: what it is, and what is known of it."""

@@ -39,7 +39,9 @@ def count(value: Any, one: str, many: str | None = None) -> str:
 def number(value: Any) -> str:
     if value is None:
         return UNKNOWN
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def share(value: float | None) -> str:
@@ -86,7 +88,9 @@ def ago(rfc3339: Any, now: float) -> str:
         return safe(rfc3339)
     if seconds < 0:
         return "now" if seconds > -_MINUTE else moment(rfc3339)
-    return f"{span(int(seconds))} ago" if seconds < 2 * _DAY else moment(rfc3339)
+    if seconds < 2 * _MINUTE:
+        return f"{seconds:.0f} s ago"
+    return f"{span(seconds)} ago" if seconds < 2 * _DAY else moment(rfc3339)
 
 
 def moment(rfc3339: Any) -> str:

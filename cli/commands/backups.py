@@ -43,7 +43,7 @@ def list_backups(asked: Asked, database: str | None, limit: int | None, cursor: 
         screen.body(found)
         return
     columns = ("BACKUP", "MADE", "STATE", "KIND", "DATABASES>", "DOCUMENTS>", "STORED>")
-    screen.table(columns, (_row(one, asked.now) for one in found["backups"]))
+    screen.table(columns, (_row(one, asked.now) for one in found["backups"]), "There are no such backups")
     if found.get("stale"):
         screen.say("There has been no good backup of everything for too long")
     if found.get("trouble"):

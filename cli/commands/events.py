@@ -35,6 +35,8 @@ def events(asked: Asked, follow: bool, kind: str | None, node: str | None, limit
         asked.screen.body(found)
         return
     try:
+        if not newest_first:
+            asked.screen.say("There are no such events yet")
         for event in reversed(newest_first):
             _show(asked, event)
         if follow:

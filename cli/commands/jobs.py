@@ -37,7 +37,8 @@ def list_jobs(
     if asked.screen.json:
         asked.screen.body(found)
         return
-    asked.screen.table(("ID", "WHAT", "STATE", "MADE", "HOW FAR"), (_row(job, asked.now) for job in found["jobs"]))
+    columns = ("ID", "WHAT", "STATE", "MADE", "HOW FAR")
+    asked.screen.table(columns, (_row(job, asked.now) for job in found["jobs"]), "There are no such jobs")
     asked.screen.more(found.get("next"))
 
 

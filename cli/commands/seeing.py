@@ -142,6 +142,7 @@ def _parts(system: Body) -> str:
         f"Redis {redis}",
         words.count((system.get("workers") or {}).get("count"), "worker"),
         f"beat {beat[0] if (system.get('beat') or {}).get('ok') else beat[1]}",
+        words.count((system.get("watcher") or {}).get("count"), "watcher"),
         f"{words.number(jobs.get('queued'))} queued, {words.number(jobs.get('running'))} running",
     ]
     return f"   ({', '.join(told)})"

@@ -43,7 +43,7 @@ def running(nodes: list[Couch], prefix: str, tmp_path_factory: pytest.TempPathFa
     }
     with System(nodes, folder, settings) as made:
         made.start("worker", "control", "beat", "api")
-        wait_until(lambda: made.api.get("/api/replication/health").json()["status"] == "healthy", "all are healthy")
+        wait_until(lambda: made.api.get("/api/health").json()["status"] == "ok", "all is well")
         yield made
 
 
@@ -116,7 +116,8 @@ def test_verify_exits_with_what_it_found(nbr: Nbr, nodes: list[Couch], database:
 
 
 def test_how_things_stand(nbr: Nbr, running: System) -> None:
-    assert nbr.run("health").returncode == 0
+    health = nbr.run("health")
+    assert health.returncode == 0, health.stdout
     assert nbr.run("status").returncode == 0
     (nodes,) = nbr.lines("nodes")
     assert {node["name"] for node in nodes["nodes"]} == set(running.nodes)

@@ -63,7 +63,15 @@ def ended(kind: str, result: dict[str, Any] | None) -> dict[str, Any]:
         ("restore", {"dry_run": True, "documents": [{"id": "d", "action": "delete"}]}, Exit.WELL, "  delete d"),
         ("rejoin", {"node": "b", "refused": {"x": 2}}, Exit.NOT_WELL, "x: 2 documents refused"),
         ("rejoin", {"node": "b", "documents_written": 1_200, "skipped": []}, Exit.WELL, "documents written: 1,200"),
-        ("check-backup", {"backup": BACKUP, "objects": 7, "damaged": {}}, Exit.WELL, "objects: 7"),
+        ("rejoin", {"node": "b", "links_caught_up": True}, Exit.WELL, "links caught up: yes"),
+        ("rejoin", {"node": "b", "links_caught_up": False}, Exit.NOT_WELL, "had not caught up"),
+        (
+            "check-backup",
+            {"backup": BACKUP, "objects": 7, "bytes": 1_500, "damaged": {}},
+            Exit.WELL,
+            "7 objects, 1.5 KB",
+        ),
+        ("check-backup", {"backup": BACKUP, "node": "a", "databases": {"x": {}}}, Exit.WELL, "was restored on a"),
         ("something-new", None, Exit.WELL, None),
     ],
 )
