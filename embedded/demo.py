@@ -188,7 +188,8 @@ class Story:
     def tell_addresses(self) -> None:
         site, api = self.site, self.site.api
         self.say(
-            f"\nLook at it:\n  API       {api}/api/replication/status\n  docs      {api}/docs   {api}/openapi.json"
+            f"\nLook at it:\n  dashboard {api}/\n  API       {api}/api/replication/status\n"
+            f"  docs      {api}/docs   {api}/openapi.json"
         )
         self.say(f"  Flower    {site.flower}")
         for node in site.nodes:
@@ -200,6 +201,7 @@ class Story:
             "Sync again:\n"
             f"  curl -X POST {api}/api/replication/sync -H 'Content-Type: application/json' "
             f'-d \'{{"database": "{demo_data.PDFS}", "wait": true}}\'\n'
+            f"or: ./nbr sync {demo_data.PDFS}\n"
             "Ctrl-C stops everything."
         )
 
