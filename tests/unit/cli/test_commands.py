@@ -376,3 +376,15 @@ def test_an_option_that_does_not_exist_is_named(terminal: Terminal) -> None:
 def test_colours_are_for_terminals(terminal: Terminal) -> None:
     standing(terminal, CRASHING)
     assert "\x1b" not in terminal.run("status").output
+
+
+def test_nothing_that_others_named_is_obeyed(terminal: Terminal) -> None:
+    evil = "x\x1b]0;owned\x07\x9b2J\u202e[red]y"
+    shown = "x\\x1b]0;owned\\x07\\x9b2J\\u202e[red]y"
+    standing(terminal, link(database=evil, state="crashing", last_error=evil), removed={evil: ["a"]})
+    terminal.api.on("GET /api/nodes/b", node("b", reason=evil))
+    terminal.api.on("GET /api/events", {"events": [bodies.event(1, detail=evil)], "next": None})
+    for arguments in (["status"], ["status", "--json"], ["nodes", "b"], ["events"]):
+        output = terminal.run(*arguments).output
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(output), arguments
+        assert "--json" in arguments or shown in output, arguments
