@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 RADIUS = 44.0  # of a node
 RING = RADIUS + 5  # of the mark around the acting primary
+FOCUS = RING + 5  # of the mark around what has the focus
 BEND = 24.0  # how far the middle of a link is from the straight line
 _LEAST = 132.0  # of the circle
 _APART = 3 * RADIUS  # between two neighbours

@@ -19,6 +19,7 @@ from api.dashboard.words import moment
 from api.database_schemas import HOURS, DatabasesQuery, HistoryBody, Only, Sort
 from api.health import look_at
 from api.jobs import by_id
+from api.metrics.fresh import longest_pass
 from api.nodes import detail as node_detail
 from api.schemas import EventBody, EventsBody, EventsQuery, JobBody, JobsBody, JobsQuery, NoQuery
 from tasks.events import EventFilter
@@ -43,13 +44,20 @@ def overview() -> Response:
     whole = topology.picture(parts)
     backups = backups_listed(parts, BackupsQuery()) if parts.backup_plan.on else None
     failed = _failed_since(parts, now - HOUR)
-    findings = safety.assess(whole, look_at(parts), backups, len(failed), max_lag=parts.settings.ready_max_lag, now=now)
+    findings = safety.assess(
+        whole,
+        look_at(parts),
+        backups,
+        len(failed),
+        max_lag=parts.settings.ready_max_lag,
+        old_after=longest_pass(parts.settings),
+        now=now,
+    )
     level = safety.worst(findings)
     drawing = graph.draw([node.name for node in whole.nodes], [(link.source, link.target) for link in whole.links])
     return page(
         "overview",
         observed_at=whole.observed_at,
-        stale_after=parts.settings.stale_after,
         whole=whole,
         findings=findings,
         level=level,

@@ -15,6 +15,7 @@ from api.dashboard import words
 from api.errors import Problem
 from api.jobs import ADMINS
 from config.tokens import Role
+from worker.core.times import rfc3339
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -29,17 +30,22 @@ def install(app: Flask) -> None:
 
 
 def page(template: str, status: int = 200, **data: Any) -> Response:
-    """`observed_at` in `data`: when what the page shows was seen; it is told at its foot."""
+    """`observed_at` in `data`: when what the page shows was seen; it is told at its foot. Where nobody looks at the
+    nodes any more, every page says so at its top."""
     parts = context()
     caller = auth.caller()
     role = caller.role if caller else Role.VIEW
     session = caller.session if caller else None
     now = parts.clock()
+    # a problem is told without asking Redis, which may be the problem
+    sweep = parts.seen.sweep() if template != "problem" else None
+    is_old = sweep is not None and now - sweep["observed_at"] > parts.settings.stale_after
     text = render_template(
         f"dashboard/{template}.html",
         **{"observed_at": None, **data},
         page=template,
         now=now,
+        unseen_since=rfc3339(sweep["observed_at"]) if sweep and is_old else None,
         ago=lambda at: words.ago(at, now),
         caller=caller,
         anonymous=caller is None or caller.name == auth.ANONYMOUS,

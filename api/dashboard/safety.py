@@ -63,25 +63,32 @@ def assess(
     failed_lately: int,
     *,
     max_lag: int,
+    old_after: float,
     now: float,
 ) -> list[Finding]:
-    """`backups`: None where none are kept. `failed_lately`: jobs within the last hour. `max_lag`: more is much."""
+    """`backups`: None where none are kept. `failed_lately`: jobs within the last hour. `max_lag`: more is much.
+    `old_after`: seconds after which a look at what travels no longer says how it is."""
     return [
-        nodes(whole),
-        replication(whole, max_lag),
+        nodes(whole, now),
+        replication(whole, max_lag, old_after, now),
         of_backups(backups, now),
         jobs(service, failed_lately),
         processes(service, now),
     ]
 
 
-def nodes(whole: TopologyBody) -> Finding:
+def nodes(whole: TopologyBody, now: float) -> Finding:
     def found(level: Level, what: str, why: str) -> Finding:
         return Finding("nodes", level, what, why, "/#topology")
 
     total = len(whole.nodes)
     if whole.status is ClusterState.UNKNOWN:
-        return found(Level.UNKNOWN, "Nobody has looked at the nodes lately", "No sweep has been seen: is beat running?")
+        why = (
+            "No sweep has been seen"
+            if whole.observed_at is None
+            else f"Not for {span(now - moment(whole.observed_at))}"
+        )
+        return found(Level.UNKNOWN, "Nobody has looked at the nodes lately", f"{why}: is beat running?")
     ill = [node for node in whole.nodes if node.state is not NodeState.HEALTHY]
     holding = [node for node in whole.nodes if node.state in WHOLE]
     if not ill:
@@ -94,7 +101,7 @@ def nodes(whole: TopologyBody) -> Finding:
     return found(Level.WARN, f"{total - len(ill)} of {plural(total, 'node')} healthy", why)
 
 
-def replication(whole: TopologyBody, max_lag: int) -> Finding:
+def replication(whole: TopologyBody, max_lag: int, old_after: float, now: float) -> Finding:
     def found(level: Level, what: str, why: str = "") -> Finding:
         return Finding("replication", level, what, why, "/databases?only=behind")
 
@@ -102,6 +109,9 @@ def replication(whole: TopologyBody, max_lag: int) -> Finding:
         return found(Level.WARN, "There is only one node", "Nothing is replicated: name others in REPLICATION_NODES")
     if whole.mode == Mode.OFF.value:
         return found(Level.WARN, "Replication is off", "Databases are synced only when asked (CONTINUOUS_REPLICATION)")
+    at = whole.links_observed_at
+    if at is not None and now - moment(at) > old_after:
+        return found(Level.UNKNOWN, "Lag is not known", f"Nobody has looked for {span(now - moment(at))}")
     away = {node.name for node in whole.nodes if node.state not in WHOLE}
     # what is wrong with a node is said of the node
     between = [link for link in whole.links if not {link.source, link.target} & away]
@@ -111,15 +121,19 @@ def replication(whole: TopologyBody, max_lag: int) -> Finding:
         return Finding(
             "replication", Level.BAD, "Changes are not carried", f"Between {pairs}", "/databases?only=broken"
         )
-    lags = [link.lag for link in between]
-    if not between or None in lags or whole.links_observed_at is None:
+    if not between or at is None:
         return found(Level.UNKNOWN, "Lag is not known", "" if whole.links else "Nothing has been seen to travel yet")
-    most = max((lag for lag in lags if lag is not None), default=0)
+    return found(*_lag([link.lag for link in between], max_lag))
+
+
+def _lag(lags: Sequence[int | None], max_lag: int) -> tuple[Level, str, str]:
+    known = [lag for lag in lags if lag is not None]
+    if len(known) < len(lags):
+        return Level.UNKNOWN, "Lag is not known", ""
+    most = max(known)
     if most > max_lag:
-        return found(
-            Level.WARN, f"Up to {plural(most, 'change')} behind", f"More than READY_MAX_LAG ({number(max_lag)})"
-        )
-    return found(Level.OK, "Everything is caught up" if not most else f"{plural(most, 'change')} on the way")
+        return Level.WARN, f"Up to {plural(most, 'change')} behind", f"More than READY_MAX_LAG ({number(max_lag)})"
+    return Level.OK, f"{plural(most, 'change')} on the way" if most else "Everything is caught up", ""
 
 
 def of_backups(seen: BackupsBody | None, now: float) -> Finding:

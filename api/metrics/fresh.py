@@ -17,5 +17,9 @@ def fresh_look(record: Mapping[str, Any] | None, settings: Settings, now: float)
 
 def fresh_pass(record: Mapping[str, Any] | None, settings: Settings, now: float) -> bool:
     """Of a periodic pass, which may take minutes over very many databases."""
-    longest = _PASSES * settings.replication_retry_seconds + settings.stale_after
-    return record is not None and bool(now - record["observed_at"] <= longest)
+    return record is not None and bool(now - record["observed_at"] <= longest_pass(settings))
+
+
+def longest_pass(settings: Settings) -> float:
+    """Seconds."""
+    return _PASSES * settings.replication_retry_seconds + settings.stale_after

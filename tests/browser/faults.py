@@ -25,15 +25,18 @@ class Faults:
         self._host = urlsplit(url).netloc
         self._seen: list[str] = []
         self._allowed: list[re.Pattern[str]] = []
+        self._sure: list[re.Pattern[str]] = []
         context.on("console", self._console)
         context.on("weberror", self._script)
         context.on("request", self._request)
         context.on("requestfailed", self._failed)
         context.on("response", self._response)
 
-    def allow(self, pattern: str) -> None:
-        """For what a test provokes: faults with this in them are none, but one has to come."""
+    def allow(self, pattern: str, *, surely: bool = True) -> None:
+        """For what a test provokes: faults with this in them are none, but one has to come, where it comes `surely`."""
         self._allowed.append(re.compile(pattern))
+        if surely:
+            self._sure.append(self._allowed[-1])
 
     def found(self) -> list[str]:
         """Those that nobody allowed, and what was allowed in vain."""
@@ -41,7 +44,7 @@ class Faults:
         return wrong + list(self._in_vain())
 
     def _in_vain(self) -> Iterator[str]:
-        for one in self._allowed:
+        for one in self._sure:
             if not any(one.search(fault) for fault in self._seen):
                 yield f"did not come: {one.pattern}"
 

@@ -5,6 +5,7 @@ import { curl, send } from "./curl.js";
 import { words } from "./progress.js";
 
 const ENDED = new Set(["succeeded", "failed", "cancelled"]);
+const AGAIN = 2000; // ms between two questions how far a job is, without a stream
 let following = null;
 
 export function listen() {
@@ -161,6 +162,23 @@ function track(outcome, job) {
     unfollow();
     document.dispatchEvent(new Event("nbr:changed"));
   });
+  following.addEventListener("error", () => {
+    if (following && following.readyState === EventSource.CLOSED) ask(outcome, job);
+  });
+}
+
+// where no thread is to be spared for a stream
+function ask(outcome, job) {
+  unfollow();
+  const mine = (following = { close: () => clearTimeout(mine.timer) });
+  mine.timer = setTimeout(async () => {
+    const now = await send({ method: "GET", path: job.links.self, body: null }).then((answer) => (answer.ok ? answer.json() : job), () => job);
+    if (following !== mine) return;
+    tell(outcome, now);
+    if (!ENDED.has(now.state)) return ask(outcome, now);
+    unfollow();
+    document.dispatchEvent(new Event("nbr:changed"));
+  }, AGAIN);
 }
 
 function unfollow() {

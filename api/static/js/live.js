@@ -13,7 +13,11 @@ let source = null;
 let timer = null;
 let asking = false;
 let again = false;
-let last = Date.now(); // when what is shown was asked for
+let away = document.hidden; // nobody looks at a tab behind others: it asks for nothing
+let refused = false; // no stream was to be had the last time
+let last = Date.now(); // when it was asked for last
+let good = last; // when what is shown was asked for
+let isLost = false;
 
 export function follow() {
   document.addEventListener("visibilitychange", () => (document.hidden ? stop() : start()));
@@ -25,29 +29,42 @@ export function follow() {
 }
 
 function start(fresh = false) {
+  away = document.hidden;
   open();
   if (fresh) wait();
   else soon(0);
 }
 
 function stop() {
+  away = true;
   clearTimeout(timer);
   if (source) source.close();
   source = null;
 }
 
 function open() {
-  if (source) return;
+  if (source || away) return;
   source = new EventSource("/api/stream");
+  source.addEventListener("open", () => {
+    refused = false;
+    if (isLost) soon(0);
+  });
   source.addEventListener("job", (message) => changed(JSON.parse(message.data)));
   source.addEventListener("event", () => soon(SOON));
   source.addEventListener("seen", () => soon(SOON));
   source.addEventListener("error", () => {
-    // an answer that is none (no thread to spare, signed out): asked for again with the next look
-    if (source && source.readyState === EventSource.CLOSED) {
-      source = null;
-      soon(LEAST);
+    if (!source) return;
+    if (source.readyState !== EventSource.CLOSED) {
+      // it connects again by itself: after each minute, or because the server is gone, which a look finds out
+      if (!isLost) soon(0);
+      return;
     }
+    // an answer that is none (no thread to spare, signed out): asked for again with each look. The first one comes at
+    // once, because who is signed out is to be told; then a server that has no thread is not asked every second
+    source = null;
+    if (refused) wait();
+    else soon(0);
+    refused = true;
   });
 }
 
@@ -59,6 +76,7 @@ function changed(job) {
 }
 
 function soon(delay) {
+  if (away) return;
   const least = Math.max(delay, last + LEAST - Date.now());
   clearTimeout(timer);
   timer = setTimeout(look, least);
@@ -66,7 +84,7 @@ function soon(delay) {
 
 function wait() {
   clearTimeout(timer);
-  timer = setTimeout(look, source ? QUIET : POLL);
+  if (!away) timer = setTimeout(look, source && !isLost ? QUIET : POLL);
 }
 
 async function look() {
@@ -76,7 +94,7 @@ async function look() {
   }
   asking = true;
   again = false;
-  last = Date.now();
+  const asked = (last = Date.now());
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(PATIENCE) });
     if (answer.redirected && new URL(answer.url).pathname === "/sign-in") {
@@ -85,7 +103,14 @@ async function look() {
     }
     const kind = answer.headers.get("Content-Type") || "";
     if (!kind.startsWith("text/html")) throw new Error(`${answer.status} ${answer.statusText}`);
-    place(new DOMParser().parseFromString(await answer.text(), "text/html"));
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const shown = document.body.dataset.page;
+    // an error takes nothing away from what was seen before it
+    if ((answer.status === 429 || answer.status >= 500) && shown !== "problem") throw new Error(fresh.querySelector("h1").textContent);
+    // another page has other dialogs, and its own way out
+    if (fresh.body.dataset.page !== shown) return location.reload();
+    place(fresh);
+    good = asked;
     connected();
     open();
   } catch (error) {
@@ -118,19 +143,20 @@ function idle(element) {
   return !(element.tagName === "FORM" && element.contains(document.activeElement));
 }
 
-let lostAt = null;
+const WHY = { TimeoutError: "The server does not answer", TypeError: "The server cannot be reached" };
 
 function lost(error) {
-  lostAt = lostAt || last;
+  if (away) return; // a page that is being left gets no answers
+  isLost = true;
   const banner = document.getElementById("connection");
-  const why = error.name === "TimeoutError" ? "it does not answer" : error.name === "TypeError" ? "it cannot be reached" : error.message;
-  banner.textContent = `The connection to the server is lost (${why}). What you see is as of ${new Date(lostAt).toLocaleTimeString()}, and may be old.`;
+  const words = `${WHY[error.name] || error.message}. What you see is as of ${new Date(good).toLocaleTimeString()}, and may be old.`;
+  if (banner.textContent !== words) banner.textContent = words; // it is read out each time it is written
   banner.classList.add("shown");
   document.body.dataset.stale = "";
 }
 
 function connected() {
-  lostAt = null;
+  isLost = false;
   const banner = document.getElementById("connection");
   banner.textContent = "";
   banner.classList.remove("shown");

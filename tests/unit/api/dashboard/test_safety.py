@@ -62,7 +62,7 @@ def assess(**given: Any) -> dict[str, Finding]:
         "failed_lately": 0,
         **given,
     }
-    return {one.about: one for one in safety.assess(**parts, max_lag=100, now=NOW)}
+    return {one.about: one for one in safety.assess(**parts, max_lag=100, old_after=60, now=NOW)}
 
 
 def test_all_is_well() -> None:
@@ -90,6 +90,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, Level]] = {
     "a link nobody knows of": (link(state="unknown", lag=None), "replication", Level.UNKNOWN),
     "much lag": (link(state="behind", lag=101), "replication", Level.WARN),
     "some lag": (link(state="behind", lag=100), "replication", Level.OK),
+    "links not looked at lately": ({"whole": whole(links_observed_at=NOW - 61)}, "replication", Level.UNKNOWN),
     "links not looked at": ({"whole": whole(links_observed_at=None)}, "replication", Level.UNKNOWN),
     "replication off": ({"whole": whole(mode="off")}, "replication", Level.WARN),
     "one node": ({"whole": whole(names=("primary",))}, "replication", Level.WARN),
@@ -138,9 +139,14 @@ def test_a_node_that_is_away_is_no_fault_of_its_links() -> None:
 def test_the_reasons_of_nodes_are_told() -> None:
     ill = whole(states={"replica1": "down"})
     node = ill.nodes[1].model_copy(update={"reason": "unreachable: connection refused"})
-    found = safety.nodes(ill.model_copy(update={"nodes": [ill.nodes[0], node, ill.nodes[2]]}))
+    found = safety.nodes(ill.model_copy(update={"nodes": [ill.nodes[0], node, ill.nodes[2]]}), NOW)
     assert found.why == "replica1 is down: unreachable: connection refused"
     assert found.what == "2 of 3 nodes healthy"
+
+
+def test_since_when_nobody_has_looked_at_the_nodes() -> None:
+    assert safety.nodes(whole(status="unknown", observed_at=NOW - 90), NOW).why.startswith("Not for 1 min 30 s:")
+    assert safety.nodes(whole(status="unknown", observed_at=None), NOW).why.startswith("No sweep has been seen:")
 
 
 def test_since_when_nobody_looks_after_things() -> None:
