@@ -50,14 +50,17 @@ def picture(parts: Context) -> TopologyBody:
         parts.seen.last_pass(),
         parts.replication.reconcile(),
     )
+    known = reconcile or {}
     names = [node.name for node in settings.nodes]
     lags = node_lags(names, summary, last_pass)
     verdicts = {node.name: node for node in observed.verdicts(settings, sweep)}
-    on_change = (reconcile or {}).get("modes", {}).get(Mode.ON_CHANGE.value, 0)
+    on_change = known.get("modes", {}).get(Mode.ON_CHANGE.value, 0)
     canary = {(one["source"], one["target"]): one for one in (parts.replication.canary() or {}).get("arrivals", [])}
     links = [
         *of_links(summary or {}, canary),
-        *of_passes(names, on_change, last_pass, parts.replication.on_change_failures(), canary),
+        *of_passes(
+            names, on_change, last_pass, parts.replication.on_change_failures(), canary, len(known.get("removed", {}))
+        ),
     ]
     return TopologyBody(
         observed_at=(sweep or {}).get("observed_at"),
@@ -76,7 +79,7 @@ def picture(parts: Context) -> TopologyBody:
             )
             for position, name in enumerate(names)
         ],
-        links=[one for one in merged(links) if one.source in verdicts and one.target in verdicts],
+        links=[one for one in merged(links) if {one.source, one.target} <= set(names)],
     )
 
 
@@ -95,12 +98,18 @@ def of_passes(
     found: Known | None,
     failures: Mapping[str, Any],
     canary: Mapping[Pair, Known],
+    removed: int = 0,
 ) -> Iterator[PairBody]:
-    """What travels on change, between each two nodes. `databases`: how many do. `found`: by the last pass."""
+    """What travels on change, between each two nodes. `databases`: how many do. `found`: by the last pass. `removed`:
+    how many somebody deleted on a node, so that they may be on one alone."""
     if not databases:
         return
-    behind, lags = _by_source(found or {}, failures)
+    last = found or {}
+    behind, lags = _by_source(last, failures)
     away = set(found["unseen"]) if found else set(names)
+    # the pass compares what two nodes have: of what a single one has, or was made since, it says nothing
+    compared = last.get("in_step_count", 0) + len(last.get("changed", {}))
+    unknown = max(0, databases - compared - removed)
     for source in names:
         for target in names:
             if source == target:
@@ -108,9 +117,9 @@ def of_passes(
             if away & {source, target}:
                 yield _pair((source, target), {LinkState.UNKNOWN.value: databases}, None, canary)
                 continue
-            states = {_FAILING: len(failures), _BEHIND: behind[source]}
+            states = {_FAILING: len(failures), _BEHIND: behind[source], LinkState.UNKNOWN.value: unknown}
             states[_IN_STEP] = max(0, databases - sum(states.values()))
-            yield _pair((source, target), states, lags.get(source, 0), canary)
+            yield _pair((source, target), states, None if unknown else lags.get(source, 0), canary)
 
 
 def _by_source(found: Known, failures: Mapping[str, Any]) -> tuple[Counter[str], dict[str, int | None]]:
@@ -144,9 +153,9 @@ def _pair(pair: Pair, states: Mapping[str, int], lag: int | None, canary: Mappin
 def state_of(states: Mapping[str, int], lag: int | None) -> PairState:
     if _BROKEN & states.keys():
         return PairState.BROKEN
-    if lag is None or LinkState.UNKNOWN.value in states:
-        return PairState.UNKNOWN
-    return PairState.BEHIND if lag or _BEHIND in states else PairState.WELL
+    if lag or _BEHIND in states:  # by how much may not be known, as of the other databases
+        return PairState.BEHIND
+    return PairState.UNKNOWN if lag is None or LinkState.UNKNOWN.value in states else PairState.WELL
 
 
 def merged(found: Sequence[PairBody]) -> list[PairBody]:

@@ -14,12 +14,11 @@ from api.backups import detail as backup_detail
 from api.backups import listed as backups_listed
 from api.context import Context, context
 from api.dashboard import charts, graph, safety
+from api.dashboard.knowing import HOUR, known
 from api.dashboard.rendering import page
 from api.dashboard.words import moment
 from api.database_schemas import HOURS, DatabasesQuery, HistoryBody, Only, Sort
-from api.health import look_at
 from api.jobs import by_id
-from api.metrics.fresh import longest_pass
 from api.nodes import detail as node_detail
 from api.schemas import EventBody, EventsBody, EventsQuery, JobBody, JobsBody, JobsQuery, NoQuery
 from tasks.events import EventFilter
@@ -32,7 +31,6 @@ from worker.core.names import OWN_DATABASE
 blueprint = Blueprint("dashboard", __name__)
 
 FEW = 6  # rows of a list on another page
-HOUR = 3_600.0
 CHART = (720.0, 120.0)  # width and height of a node's lines
 
 
@@ -40,19 +38,8 @@ CHART = (720.0, 120.0)  # width and height of a node's lines
 def overview() -> Response:
     reading.query(NoQuery)
     parts = context()
-    now = parts.clock()
     whole = topology.picture(parts)
-    backups = backups_listed(parts, BackupsQuery()) if parts.backup_plan.on else None
-    failed = _failed_since(parts, now - HOUR)
-    findings = safety.assess(
-        whole,
-        look_at(parts),
-        backups,
-        len(failed),
-        max_lag=parts.settings.ready_max_lag,
-        old_after=longest_pass(parts.settings),
-        now=now,
-    )
+    findings = safety.assess(known(parts, whole))
     level = safety.worst(findings)
     drawing = graph.draw([node.name for node in whole.nodes], [(link.source, link.target) for link in whole.links])
     return page(
@@ -163,12 +150,6 @@ def _events(parts: Context, asked: EventsQuery) -> EventsBody:
 def _running(parts: Context) -> list[Job]:
     found = parts.jobs.list(Filter(state=State.RUNNING), cursor=None, limit=FEW).jobs
     return [job for job in found if job.kind is not Kind.WEBHOOK]
-
-
-def _failed_since(parts: Context, since: float) -> list[Job]:
-    """One page at most: more than that is many."""
-    found = parts.jobs.list(Filter(state=State.FAILED), cursor=None, limit=50).jobs
-    return [job for job in found if (job.finished_at or 0) >= since]
 
 
 def _line(parts: Context, past: HistoryBody, figure: str) -> charts.Line:

@@ -11,7 +11,7 @@ from api.topology_schemas import PairBody, PairState
 from tests.unit.api.world import World
 
 NODES = ["primary", "replica1", "replica2"]
-IN_STEP: dict[str, Any] = {"changed": {}, "lag": {}, "unseen": []}
+IN_STEP: dict[str, Any] = {"changed": {}, "lag": {}, "unseen": [], "in_step_count": 5}
 
 
 def pairs(found: Any) -> dict[tuple[str, str], PairBody]:
@@ -26,6 +26,7 @@ def pairs(found: Any) -> dict[tuple[str, str], PairBody]:
         ({"running": 3}, 5, "behind"),
         ({"running": 3}, None, "unknown"),
         ({"running": 2, "unknown": 1}, 0, "unknown"),
+        ({"in-step": 2, "behind": 1}, None, "behind"),
         ({"running": 2, "crashing": 1}, None, "broken"),
         ({"stalled": 1}, 7, "broken"),
         ({"in-step": 9, "behind": 1}, 0, "behind"),
@@ -63,17 +64,27 @@ def test_what_lacks_on_one_node_is_behind_from_the_others_that_have_it() -> None
         "changed": {"pdfs": ["primary"], "notes": ["primary"]},
         "lag": {"pdfs": {"primary": 3}, "notes": {"primary": 0}},
     }
-    found = pairs(of_passes(NODES, 5, last, {}, {}))
+    found = pairs(of_passes(NODES, 5, {**last, "in_step_count": 3}, {}, {}))
     for target in ("replica1", "replica2"):
         assert (found["primary", target].state, found["primary", target].lag) == ("behind", 3)
         assert found["primary", target].states == {"behind": 1, "in-step": 4}
     assert found["replica1", "primary"].state == "well"
 
 
+def test_what_the_pass_could_not_compare_is_not_in_step() -> None:
+    """It is on one node alone, or was made since."""
+    found = pairs(of_passes(NODES, 6, IN_STEP, {}, {}))["primary", "replica1"]
+    assert (found.state, found.lag, found.states) == ("unknown", None, {"in-step": 5, "unknown": 1})
+
+
+def test_what_somebody_deleted_on_a_node_is_expected_on_the_others_alone() -> None:
+    assert pairs(of_passes(NODES, 6, IN_STEP, {}, {}, 1))["primary", "replica1"].state == "well"
+
+
 def test_lag_that_is_not_known_is_not_zero() -> None:
     last = {**IN_STEP, "changed": {"pdfs": ["primary"]}}
     found = pairs(of_passes(NODES, 5, last, {}, {}))
-    assert (found["primary", "replica1"].state, found["primary", "replica1"].lag) == ("unknown", None)
+    assert (found["primary", "replica1"].state, found["primary", "replica1"].lag) == ("behind", None)
 
 
 def test_a_node_that_was_not_seen_is_unknown_and_the_others_are_not() -> None:
@@ -90,7 +101,7 @@ def test_a_database_whose_sync_fails_breaks_all_pairs() -> None:
 
 def test_links_and_what_travels_on_change_are_one_row() -> None:
     one = next(of_links({"pairs": {"replica1": {"primary": {"running": 2}}}, "behind": {}}, {}))
-    other = pairs(of_passes(NODES, 3, IN_STEP, {}, {}))["primary", "replica1"]
+    other = pairs(of_passes(NODES, 3, {**IN_STEP, "in_step_count": 3}, {}, {}))["primary", "replica1"]
     (found,) = merged([one, other])
     assert (found.databases, found.states, found.lag) == (5, {"running": 2, "in-step": 3}, 0)
 
@@ -117,8 +128,12 @@ def test_the_acting_primary_is_marked_and_where_clients_go_is_told(world: World)
 
 
 def test_a_node_that_is_configured_no_more_has_no_pair(world: World) -> None:
+    sweep = world.save_sweep() or world.seen.sweep() or {}
+    sweep["nodes"].append({**sweep["nodes"][0], "name": "gone"})  # as before the settings were changed
+    world.seen.save_sweep(sweep, None)
     summary = {"states": {}, "lag": {}, "broken": 0, "behind": {}, "observed_at": world.now}
     summary["pairs"] = {"gone": {"primary": {"running": 1}}, "replica1": {"primary": {"running": 1}}}
     world.replication.save_links({}, summary)
     told = world.client.get("/api/replication/topology").get_json()
     assert [(link["source"], link["target"]) for link in told["links"]] == [("primary", "replica1")]
+    assert world.client.get("/", headers={"Accept": "text/html"}).status_code == 200

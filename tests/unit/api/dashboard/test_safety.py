@@ -8,7 +8,7 @@ import pytest
 
 from api.backup_schemas import BackupsBody
 from api.dashboard import safety
-from api.dashboard.safety import Finding, Level
+from api.dashboard.safety import Bounds, Finding, Known, Level
 from api.schemas import ServiceHealth
 from api.topology_schemas import TopologyBody
 
@@ -55,14 +55,12 @@ def backups(*found: dict[str, Any], **more: Any) -> BackupsBody:
 
 
 def assess(**given: Any) -> dict[str, Finding]:
-    parts: dict[str, Any] = {
-        "whole": whole(),
-        "service": service(),
-        "backups": backups({}),
-        "failed_lately": 0,
-        **given,
-    }
-    return {one.about: one for one in safety.assess(**parts, max_lag=100, old_after=60, now=NOW)}
+    kept = given.pop("backups", backups({}))
+    good = [one for one in kept.backups if one.good and one.scope == ["*"]] if kept else []
+    last = good[0] if good else None
+    parts: dict[str, Any] = {"whole": whole(), "service": service(), "last_good": last, **given}
+    bounds = Bounds(max_lag=100, look=60, store=600, backup=36 * 3_600, wait=900)
+    return {one.about: one for one in safety.assess(Known(backups=kept, bounds=bounds, now=NOW, **parts))}
 
 
 def test_all_is_well() -> None:
@@ -80,6 +78,7 @@ def states(**of_nodes: str) -> dict[str, Any]:
     return {"whole": whole(states=of_nodes)}
 
 
+UNREADABLE = {"readable": False, "why": "another key", "good": None, "scope": None}
 DAMAGE = {"by": "check", "at": NOW, "detail": "x"}
 AWAY = {"at": NOW, "error": "e", "detail": "away"}
 WRONG: dict[str, tuple[dict[str, Any], str, Level]] = {
@@ -103,6 +102,17 @@ WRONG: dict[str, tuple[dict[str, Any], str, Level]] = {
     "damaged": ({"backups": backups({"damage": DAMAGE}, {})}, "backups", Level.BAD),
     "store away": ({"backups": backups({}, trouble=AWAY)}, "backups", Level.WARN),
     "failed jobs": ({"failed_lately": 2}, "jobs", Level.WARN),
+    "behind by nobody knows how much": (link(state="behind", lag=None), "replication", Level.UNKNOWN),
+    "a pair that is not known, at lag 0": (link(state="unknown", lag=0), "replication", Level.UNKNOWN),
+    "too old": ({"backups": backups({"started_at": NOW - 37 * 3_600})}, "backups", Level.BAD),
+    "store not read for long": ({"backups": backups({}, observed_at=NOW - 601)}, "backups", Level.UNKNOWN),
+    "the newest cannot be read": ({"backups": backups({**UNREADABLE}, {})}, "backups", Level.WARN),
+    "the newest is incomplete": ({"backups": backups({"good": False}, {})}, "backups", Level.WARN),
+    "a job waits": ({"waiting_since": NOW - 901}, "jobs", Level.WARN),
+    "jobs are not known": ({"service": service().model_copy(update={"jobs": None})}, "jobs", Level.UNKNOWN),
+    "no watcher": ({"needs_watcher": True}, "processes", Level.WARN),
+    "a copy was deleted": ({"removed": {"pdfs": ["replica1"]}}, "removed", Level.WARN),
+    "who may read it differs": ({"differing": {"pdfs": ["replica1"]}}, "security", Level.WARN),
     "no worker": ({"service": service(workers=0)}, "processes", Level.BAD),
     "workers not known": ({"service": service(workers=None)}, "processes", Level.BAD),
     "beat silent": ({"service": service(beat=False)}, "processes", Level.BAD),
@@ -139,16 +149,31 @@ def test_a_node_that_is_away_is_no_fault_of_its_links() -> None:
 def test_the_reasons_of_nodes_are_told() -> None:
     ill = whole(states={"replica1": "down"})
     node = ill.nodes[1].model_copy(update={"reason": "unreachable: connection refused"})
-    found = safety.nodes(ill.model_copy(update={"nodes": [ill.nodes[0], node, ill.nodes[2]]}), NOW)
+    found = assess(whole=ill.model_copy(update={"nodes": [ill.nodes[0], node, ill.nodes[2]]}))["nodes"]
     assert found.why == "replica1 is down: unreachable: connection refused"
     assert found.what == "2 of 3 nodes healthy"
 
 
 def test_since_when_nobody_has_looked_at_the_nodes() -> None:
-    assert safety.nodes(whole(status="unknown", observed_at=NOW - 90), NOW).why.startswith("Not for 1 min 30 s:")
-    assert safety.nodes(whole(status="unknown", observed_at=None), NOW).why.startswith("No sweep has been seen:")
+    for seen, why in ((NOW - 90, "Not for 1 min 30 s:"), (None, "No sweep has been seen:")):
+        assert assess(whole=whole(status="unknown", observed_at=seen))["nodes"].why.startswith(why)
+
+
+def test_a_whole_node_with_no_link_at_all_is_told() -> None:
+    """Its set-up failed, say: nothing lags, because nothing travels."""
+    full = whole()
+    linked = [link for link in full.links if "replica2" not in {link.source, link.target}]
+    found = assess(whole=full.model_copy(update={"links": linked}))["replication"]
+    assert (found.level, found.why) == (Level.UNKNOWN, "Nothing is seen to travel to or from replica2")
+
+
+def test_the_last_good_backup_counts_however_many_came_after_it() -> None:
+    partly = backups(*({"scope": ["pdfs"]} for _ in range(50)))
+    last = backups({}).backups[0]
+    found = assess(backups=partly, last_good=last)["backups"]
+    assert (found.level, found.what) == (Level.OK, "Last good backup: 1 h ago")
 
 
 def test_since_when_nobody_looks_after_things() -> None:
-    found = safety.processes(service(beat=False), NOW)
+    found = assess(service=service(beat=False))["processes"]
     assert found.why.startswith("Silent for 1 min 30 s:")

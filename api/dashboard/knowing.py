@@ -1,0 +1,65 @@
+"""What is known just now of whether the data is safe: read once, handed to the pure part (api.dashboard.safety)."""
+
+from __future__ import annotations
+
+from api import observed
+from api.backup_schemas import BackupsQuery, BackupSummary
+from api.backups import listed
+from api.context import Context
+from api.dashboard.safety import Bounds, Known
+from api.health import look_at
+from api.metrics.fresh import longest_pass
+from api.topology_schemas import TopologyBody
+from tasks.jobs import Kind, State
+from tasks.store import Filter
+from worker.core.manifest import EVERYTHING
+
+HOUR = 3_600.0
+STORE_OLD = 1_800.0  # seconds; it is read every five minutes (tasks.catalogue)
+
+
+def known(parts: Context, whole: TopologyBody) -> Known:
+    """Raises StoreUnavailable."""
+    now, settings = parts.clock(), parts.settings
+    reconcile = parts.replication.reconcile() or {}
+    return Known(
+        whole=whole,
+        service=look_at(parts),
+        backups=listed(parts, BackupsQuery()) if parts.backup_plan.on else None,
+        last_good=_last_good(parts, now),
+        bounds=Bounds(
+            max_lag=settings.ready_max_lag,
+            look=longest_pass(settings),
+            store=STORE_OLD,
+            backup=settings.backup_stale_hours * HOUR,
+        ),
+        now=now,
+        failed_lately=_failed_since(parts, now - HOUR),
+        waiting_since=_waiting_since(parts),
+        needs_watcher=observed.needs_watcher(settings, parts.replication),
+        removed=reconcile.get("removed", {}),
+        differing=(parts.replication.security() or {}).get("differing", {}),
+    )
+
+
+def _last_good(parts: Context, now: float) -> BackupSummary | None:
+    """Of everything. One from the future tells that a clock was ahead, and nothing of how old the newest is."""
+    if not parts.backup_plan.on:
+        return None
+    for one in parts.backups.all():
+        if one["readable"] and one["good"] and one["scope"] == [EVERYTHING] and one["started_at"] <= now:
+            return BackupSummary.of(one, now)
+    return None
+
+
+def _failed_since(parts: Context, since: float) -> int:
+    """One page at most: more than that is many."""
+    found = parts.jobs.list(Filter(state=State.FAILED), cursor=None, limit=50).jobs
+    return sum((job.finished_at or 0.0) >= since for job in found)
+
+
+def _waiting_since(parts: Context) -> float | None:
+    """Without webhooks, which wait for days for a receiver that is away."""
+    backlog = parts.jobs.backlog()
+    waiting = [one.oldest_at for kind, one in backlog.items() if kind is not Kind.WEBHOOK and one.oldest_at is not None]
+    return min(waiting, default=None)
