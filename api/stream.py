@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -51,21 +51,25 @@ def _lines(parts: Context, after: str | None) -> Iterator[str]:
     try:
         yield RECONNECT
         after = after or _newest(parts)
-        begun = quiet = parts.clock()
+        begun = told_at = parts.clock()
+        looked_at = 0.0
         seen: dict[str, Any] = {}
         for changed in itertools.chain([set[str]()], parts.jobs.changes(LOOK)):
             now = parts.clock()
             told = [*_jobs(parts, changed)]
-            for event in parts.events.list(EventFilter(), after=after).events:
-                told.append(message("event", EventBody.of(event).model_dump_json(), event.id))
-                after = event.id
-            if (found := _seen(parts)) != seen:
-                told.append(message("seen", json.dumps(found)))
-                seen = found
+            # jobs may change a hundred times a second: what nobody tells us of is not asked for as often
+            if now - looked_at >= LOOK or not changed:
+                looked_at = now
+                for event in parts.events.list(EventFilter(), after=after).events:
+                    told.append(message("event", EventBody.of(event).model_dump_json(), event.id))
+                    after = event.id
+                if (found := _seen(parts)) != seen:
+                    told.append(message("seen", json.dumps(found)))
+                    seen = found
+            if not told and now - told_at >= parts.keep_alive_seconds:
+                told = [KEEP_ALIVE]
             if told:
-                quiet = now
-            elif now - quiet >= parts.keep_alive_seconds:
-                told, quiet = [KEEP_ALIVE], now
+                told_at = now
             yield from told
             if now - begun >= LASTS:
                 return
@@ -85,16 +89,9 @@ def _jobs(parts: Context, changed: set[str]) -> Iterator[str]:
             yield message("job", JobBody.of(job).model_dump_json(exclude={"result", "params"}))
 
 
-def _seen(parts: Context) -> dict[str, Any]:
+def _seen(parts: Context) -> dict[str, float | None]:
     """What was looked at -> seconds since the epoch; None: not yet."""
-
-    def at(read: Callable[[], Any]) -> float | None:
-        found = read()
-        return found["observed_at"] if found else None
-
-    return {
-        "nodes": at(parts.seen.sweep),
-        "links": at(parts.replication.links_summary),
-        "databases": at(parts.seen.last_pass),
-        "backups": parts.backups.observed_at(),
+    looked = parts.seen.looked()
+    return {what: looked.get(what) for what in ("nodes", "links", "databases")} | {
+        "backups": parts.backups.observed_at()
     }

@@ -27,6 +27,7 @@ PREFIX = "nbr:seen:"
 STANDINGS = f"{PREFIX}standings"  # hash: node -> JSON of its standing
 MAINTENANCE = f"{PREFIX}maintenance"  # hash: node -> JSON {on, at, reason}
 DATABASES = f"{PREFIX}databases"  # hash: name -> JSON list of the nodes that have it
+LOOKED = f"{PREFIX}looked"  # hash: what was looked at -> when, beside the records, which may be large
 LOOK_WAIT = 0.5  # seconds
 FORGET_WORKER_AFTER = 3_600.0  # seconds
 WORKER_SILENT_AFTER = 20.0  # seconds without a heartbeat until a worker is no longer counted
@@ -50,6 +51,7 @@ class Observations:
         with translated():
             pipeline = self._redis.pipeline()
             pipeline.set(f"{PREFIX}sweep", json.dumps(sweep))
+            pipeline.hset(LOOKED, "nodes", sweep["observed_at"])
             if databases is not None:
                 pipeline.delete(DATABASES)
                 if databases:
@@ -240,12 +242,21 @@ class Observations:
         """What the last periodic pass found: {changed: {database: nodes}, lag: {database: {node: changes}},
         in_step_count, unseen: [node], observed_at}."""
         with translated():
-            self._redis.set(f"{PREFIX}pass", json.dumps(found))
+            pipeline = self._redis.pipeline()
+            pipeline.set(f"{PREFIX}pass", json.dumps(found))
+            pipeline.hset(LOOKED, "databases", found["observed_at"])
+            pipeline.execute()
 
     def last_pass(self) -> dict[str, Any] | None:
         with translated():
             raw = self._redis.get(f"{PREFIX}pass")
         return json.loads(raw) if raw else None
+
+    def looked(self) -> dict[str, float]:
+        """`nodes`, `databases` (the last pass) and `links` -> when they were looked at last; without those that never
+        were."""
+        with translated():
+            return {what: float(at) for what, at in self._redis.hgetall(LOOKED).items()}
 
     # --- our own processes
 

@@ -21,6 +21,7 @@ FAILURES = f"{PREFIX}on-change-failures"  # hash: database -> JSON {type, detail
 WRITES = f"{PREFIX}canary-writes"  # hash: node -> JSON {failure, reason, at} of its last canary write, if that failed
 KICKS = f"{PREFIX}kicks"  # hash: id of a link's document -> JSON {count, at}
 WATCHERS = f"{PREFIX}watchers"  # hash: name -> JSON {at, leads, feeds}
+LOOKED = f"{PREFIX}looked"  # hash: what was looked at -> when (tasks.observations has the others)
 WATCHER_SILENT_AFTER = 20.0  # seconds until one is no longer counted; it tells every two
 FORGET_WATCHER_AFTER = 3_600.0  # seconds
 
@@ -55,6 +56,8 @@ class ReplicationSeen:
         told = {name: standing((link["state"], link["lag"]) for link in found) for name, found in links.items()}
         self._replace(STANDINGS, {name: json.dumps([one.state.value, one.lag]) for name, one in told.items()})
         self._save("links-summary", summary)
+        with translated():
+            self._redis.hset(LOOKED, "links", summary["observed_at"])
 
     def links(self, database: str) -> list[dict[str, Any]]:
         with translated():

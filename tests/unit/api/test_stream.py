@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from tasks.jobs import Progress
 from tests.unit.api.world import World
 
 
@@ -70,6 +71,24 @@ def test_a_job_is_told_at_each_change_without_what_may_be_large(world: World) ->
     found = next(told)
     assert (found["event"], found["data"]["id"], found["data"]["state"]) == ("job", job.id, "running")
     assert not {"result", "params"} & found["data"].keys()
+    answer.close()
+
+
+def test_many_changes_of_jobs_are_no_more_looks_at_the_rest(world: World) -> None:
+    """The records are large where there are many databases, and one viewer may not keep the process busy."""
+    answer, told = begun(world)
+    assert next(told)["event"] == "seen"
+    record(world, "the next look at jobs has begun")
+    assert next(told)["event"] == "event"
+    job = world.queued()
+    token = world.start(job.id)
+    record(world, "not asked for while jobs change, and no second has passed")
+    for done in range(3):
+        world.store.beat(job.id, token, "nonce", Progress("gather", done, 9, "changes", None))
+        assert next(told)["event"] == "job"
+    world.now += 1
+    world.store.beat(job.id, token, "nonce", Progress("gather", 6, 9, "changes", None))
+    assert [next(told)["event"] for _ in range(2)] == ["job", "event"]
     answer.close()
 
 
