@@ -11,9 +11,11 @@ const PATIENCE = 10000; // for an answer
 
 let source = null;
 let timer = null;
+let due = Infinity; // when it is looked next
 let asking = false;
 let again = false;
 let last = Date.now(); // when what is shown was asked for
+const begun = new WeakSet(); // forms that a person has begun to fill in
 
 export function follow() {
   document.addEventListener("visibilitychange", () => (document.hidden ? stop() : start()));
@@ -21,6 +23,7 @@ export function follow() {
   window.addEventListener("pagehide", stop);
   window.addEventListener("pageshow", (event) => event.persisted && start());
   document.addEventListener("nbr:changed", () => soon(0));
+  document.addEventListener("input", (event) => event.target.form && begun.add(event.target.form));
   start(true);
 }
 
@@ -31,13 +34,13 @@ function start(fresh = false) {
 }
 
 function stop() {
-  clearTimeout(timer);
+  unplan();
   if (source) source.close();
   source = null;
 }
 
 function open() {
-  if (source) return;
+  if (source || document.hidden) return;
   source = new EventSource("/api/stream");
   source.addEventListener("job", (message) => changed(JSON.parse(message.data)));
   source.addEventListener("event", () => soon(SOON));
@@ -58,18 +61,29 @@ function changed(job) {
   if (!shown || shown.dataset.state !== job.state) soon(SOON);
 }
 
+// never puts off a look that is planned: where something changes all the time, there would never be one
 function soon(delay) {
-  const least = Math.max(delay, last + LEAST - Date.now());
-  clearTimeout(timer);
-  timer = setTimeout(look, least);
+  plan(Math.max(Date.now() + delay, last + LEAST));
 }
 
 function wait() {
+  plan(Date.now() + (source ? QUIET : POLL));
+}
+
+function plan(at) {
+  if (at >= due) return;
+  unplan();
+  due = at;
+  timer = setTimeout(look, at - Date.now());
+}
+
+function unplan() {
   clearTimeout(timer);
-  timer = setTimeout(look, source ? QUIET : POLL);
+  due = Infinity;
 }
 
 async function look() {
+  unplan();
   if (asking) {
     again = true;
     return;
@@ -93,11 +107,15 @@ async function look() {
   } finally {
     asking = false;
     if (again) soon(SOON);
-    else wait();
+    else if (!document.hidden) wait();
   }
 }
 
 function place(fresh) {
+  if (lacks(fresh)) {
+    location.reload();
+    return;
+  }
   document.title = fresh.title;
   const token = fresh.querySelector('meta[name="csrf-token"]');
   const known = document.querySelector('meta[name="csrf-token"]');
@@ -109,13 +127,18 @@ function place(fresh) {
   }
 }
 
+// where a page had to say why it could not be shown, and now can, there is no dialog yet for its buttons to open
+function lacks(fresh) {
+  return [...fresh.querySelectorAll("dialog")].some((dialog) => !document.getElementById(dialog.id));
+}
+
 // what a person has opened or is choosing is theirs
 function kept(name, element) {
   return !(name === "open" && element.tagName === "DETAILS");
 }
 
 function idle(element) {
-  return !(element.tagName === "FORM" && element.contains(document.activeElement));
+  return !(element.tagName === "FORM" && (begun.has(element) || element.contains(document.activeElement)));
 }
 
 let lostAt = null;
