@@ -205,7 +205,7 @@ def test_a_security_report_is_made(page: Page, system: System, filled: Filled) -
     sign_in(page, Role.OPERATE, "/")
     dialog = opened(page, "Check the security")
     submit(dialog)
-    job = succeeded(dialog, system, "security")
+    job = succeeded(dialog, system, "audit")
     outcome(dialog).get_by_role("link", name="See the job").click()
     expect(page).to_have_url(f"/jobs/{job['id']}")
     expect(page.get_by_role("heading", name="What came of it")).to_be_visible()

@@ -123,7 +123,7 @@ function place(fresh) {
   const parts = [...document.querySelectorAll("[data-live]")];
   for (const part of parts) {
     const next = fresh.getElementById(part.id);
-    if (next) Idiomorph.morph(part, next, { ignoreActiveValue: true, callbacks: { beforeAttributeUpdated: kept, beforeNodeMorphed: idle } });
+    if (next) Idiomorph.morph(part, next, { callbacks: { beforeAttributeUpdated: kept, beforeNodeMorphed: idle } });
   }
 }
 
@@ -137,6 +137,7 @@ function kept(name, element) {
   return !(name === "open" && element.tagName === "DETAILS");
 }
 
+// not Idiomorph's ignoreActiveValue: with it a button that has the focus keeps its words and gets another one's deeds
 function idle(element) {
   return !(element.tagName === "FORM" && (begun.has(element) || element.contains(document.activeElement)));
 }
