@@ -19,7 +19,10 @@ export function listen() {
   });
   for (const dialog of document.querySelectorAll("dialog")) {
     const form = dialog.querySelector("form[data-api]");
-    form.addEventListener("input", () => refresh(form));
+    form.addEventListener("input", () => {
+      delete form.dataset.done; // what is asked for now is something else
+      refresh(form);
+    });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       submit(form);
@@ -65,7 +68,9 @@ function refresh(form) {
   confirm.hidden = wanted === null;
   confirm.querySelector("[data-word]").textContent = wanted || "";
   const typed = confirm.querySelector("[data-confirmation]").value;
-  form.querySelector("[data-submit]").disabled = "busy" in form.dataset || (wanted !== null && typed !== wanted);
+  const idle = !("busy" in form.dataset || "done" in form.dataset);
+  form.querySelector("[data-submit]").disabled = !idle || (wanted !== null && typed !== wanted);
+  form.querySelector("[data-copy]").textContent = "Copy";
 }
 
 // fields that another choice has no use for are put away
@@ -105,6 +110,7 @@ function openOwn(button) {
 function open(dialog, form) {
   unfollow();
   delete form.dataset.busy;
+  delete form.dataset.done;
   form.querySelector("[data-outcome]").replaceChildren();
   form.querySelector("[data-confirmation]").value = "";
   refresh(form);
@@ -128,21 +134,30 @@ async function submit(form) {
   const outcome = form.querySelector("[data-outcome]");
   form.dataset.busy = "";
   refresh(form);
+  outcome.focus(); // a button that is disabled loses it, and the next Tab would begin anywhere
   say(outcome, "Sent …");
   try {
     const answer = await send(request(form));
     const body = answer.status === 204 ? {} : await answer.json();
+    // the second click of a double click comes when the answer is long there
+    if (answer.ok) form.dataset.done = "";
     if (answer.status === 401) say(outcome, "You are signed out. ", "bad", { href: `/sign-in?next=${encodeURIComponent(location.pathname)}`, text: "Sign in" });
     else if (!answer.ok) say(outcome, problem(body), "bad");
     else if (body.links && body.kind) track(outcome, body);
     else say(outcome, "Done.", "ok");
   } catch (error) {
-    say(outcome, error.name === "TimeoutError" ? "No answer came in time: it may have been done all the same. Look before you repeat it." : "The server cannot be reached: nothing was sent.", "bad");
+    say(outcome, `${unanswered(error)} It may have been done all the same: look before you repeat it.`, "bad");
   } finally {
     delete form.dataset.busy;
     refresh(form);
     document.dispatchEvent(new Event("nbr:changed"));
   }
+}
+
+// a browser does not tell a server that is away from one that went away in the middle
+function unanswered(error) {
+  if (error.name === "TimeoutError") return "No answer came in time.";
+  return error.name === "SyntaxError" ? "What answered is not the API." : "The server cannot be reached.";
 }
 
 function problem(body) {
@@ -186,13 +201,24 @@ function unfollow() {
   following = null;
 }
 
+const about = (job) => `${job.kind}${job.database ? ` of ${job.database}` : ""}`;
+
 function tell(outcome, job) {
-  const tone = job.state === "succeeded" ? "ok" : job.state === "failed" ? "bad" : "";
-  const about = `${job.kind}${job.database ? ` of ${job.database}` : ""}`;
+  const [found, doubt] = job.state === "succeeded" && job.result ? finding(job) : ["", false];
+  const tone = job.state === "failed" ? "bad" : doubt ? "warn" : job.state === "succeeded" ? "ok" : "";
   const now = job.state === "failed" ? `failed: ${job.error.detail}` : job.state === "running" ? words(job) : job.state;
-  const counts = job.params && job.params.dry_run && job.result && job.result.counts;
-  const found = counts ? ` ${Object.entries(counts).map(([name, count]) => `${name} ${count}`).join(", ")}.` : "";
-  say(outcome, `${about}: ${now}.${found} `, tone, { href: `/jobs/${job.id}`, text: "See the job" });
+  say(outcome, `${about(job)}: ${now}. ${found}`, tone, { href: `/jobs/${job.id}`, text: "See the job" });
+}
+
+// what a person wants to know before they close the dialog, and whether it is no good news
+function finding({ kind, params, result }) {
+  if (kind === "verify") {
+    const mended = result.repaired ? ` ${result.repaired.count} repaired.` : "";
+    if (result.equal) return [`The nodes hold the same.${mended} `, false];
+    return [`${result.differing.count} documents differ, of ${result.unconfirmed} it is not known.${mended} `, true];
+  }
+  if (!params.dry_run || !result.counts) return ["", false];
+  return [`${Object.entries(result.counts).map(([name, count]) => `${name.replaceAll("_", " ")} ${count}`).join(", ")}. `, false];
 }
 
 function say(outcome, text, tone = "", link = null) {

@@ -11,6 +11,7 @@ const PATIENCE = 10000; // for an answer
 
 let source = null;
 let timer = null;
+let due = Infinity; // when it is looked next
 let asking = false;
 let again = false;
 let away = document.hidden; // nobody looks at a tab behind others: it asks for nothing
@@ -18,6 +19,7 @@ let refused = false; // no stream was to be had the last time
 let last = Date.now(); // when it was asked for last
 let good = last; // when what is shown was asked for
 let isLost = false;
+const begun = new WeakSet(); // forms that a person has begun to fill in
 
 export function follow() {
   document.addEventListener("visibilitychange", () => (document.hidden ? stop() : start()));
@@ -25,6 +27,7 @@ export function follow() {
   window.addEventListener("pagehide", stop);
   window.addEventListener("pageshow", (event) => event.persisted && start());
   document.addEventListener("nbr:changed", () => soon(0));
+  document.addEventListener("input", (event) => event.target.form && begun.add(event.target.form));
   start(true);
 }
 
@@ -37,7 +40,7 @@ function start(fresh = false) {
 
 function stop() {
   away = true;
-  clearTimeout(timer);
+  unplan();
   if (source) source.close();
   source = null;
 }
@@ -75,19 +78,29 @@ function changed(job) {
   if (!shown || shown.dataset.state !== job.state) soon(SOON);
 }
 
+// never puts off a look that is planned: where something changes all the time, there would never be one
 function soon(delay) {
-  if (away) return;
-  const least = Math.max(delay, last + LEAST - Date.now());
-  clearTimeout(timer);
-  timer = setTimeout(look, least);
+  if (!away) plan(Math.max(Date.now() + delay, last + LEAST));
 }
 
 function wait() {
+  if (!away) plan(Date.now() + (source && !isLost ? QUIET : POLL));
+}
+
+function plan(at) {
+  if (at >= due) return;
+  unplan();
+  due = at;
+  timer = setTimeout(look, at - Date.now());
+}
+
+function unplan() {
   clearTimeout(timer);
-  if (!away) timer = setTimeout(look, source && !isLost ? QUIET : POLL);
+  due = Infinity;
 }
 
 async function look() {
+  unplan();
   if (asking) {
     again = true;
     return;
@@ -118,11 +131,15 @@ async function look() {
   } finally {
     asking = false;
     if (again) soon(SOON);
-    else wait();
+    else if (!document.hidden) wait();
   }
 }
 
 function place(fresh) {
+  if (lacks(fresh)) {
+    location.reload();
+    return;
+  }
   document.title = fresh.title;
   const token = fresh.querySelector('meta[name="csrf-token"]');
   const known = document.querySelector('meta[name="csrf-token"]');
@@ -130,8 +147,13 @@ function place(fresh) {
   const parts = [...document.querySelectorAll("[data-live]")];
   for (const part of parts) {
     const next = fresh.getElementById(part.id);
-    if (next) Idiomorph.morph(part, next, { ignoreActiveValue: true, callbacks: { beforeAttributeUpdated: kept, beforeNodeMorphed: idle } });
+    if (next) Idiomorph.morph(part, next, { callbacks: { beforeAttributeUpdated: kept, beforeNodeMorphed: idle } });
   }
+}
+
+// where a page had to say why it could not be shown, and now can, there is no dialog yet for its buttons to open
+function lacks(fresh) {
+  return [...fresh.querySelectorAll("dialog")].some((dialog) => !document.getElementById(dialog.id));
 }
 
 // what a person has opened or is choosing is theirs
@@ -139,8 +161,9 @@ function kept(name, element) {
   return !(name === "open" && element.tagName === "DETAILS");
 }
 
+// not Idiomorph's ignoreActiveValue: with it a button that has the focus keeps its words and gets another one's deeds
 function idle(element) {
-  return !(element.tagName === "FORM" && element.contains(document.activeElement));
+  return !(element.tagName === "FORM" && (begun.has(element) || element.contains(document.activeElement)));
 }
 
 const WHY = { TimeoutError: "The server does not answer", TypeError: "The server cannot be reached" };
