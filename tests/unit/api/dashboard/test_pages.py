@@ -212,6 +212,18 @@ def test_programs_get_problems_as_ever() -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
+def test_each_page_says_where_nobody_looks_any_more(path: str) -> None:
+    world = World(settings(backup_url="memory://"))
+    world.save_sweep()
+    assert "Nobody has looked at the nodes since" not in get(world.client, path).words
+    world.now += world.settings.stale_after + 2
+    page = get(world.client, path)
+    assert "Nobody has looked at the nodes since" in page.words
+    assert page.all("main", **{"class": "old"})
+    assert "Your data is safe." not in page.words
+
+
+@pytest.mark.parametrize("path", PAGES)
 def test_without_redis_a_page_says_so_and_that_nodes_go_on(path: str) -> None:
     page = get(World(settings(backup_url="memory://")).without_redis(), path, 503)
     assert "Redis does not answer" in page.words
