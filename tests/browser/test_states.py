@@ -379,7 +379,7 @@ def test_what_moves_stands_still_for_who_wants_that(page: Page, wanted: str, nam
 def test_on_a_phone_tables_are_scrolled_in_their_own_box(page: Page) -> None:
     with sized(page, PHONE):
         sign_in(page, Role.VIEW, "/")
-        box = page.get_by_role("region", name="Nodes")
+        box = page.get_by_role("region", name="Nodes", exact=True)
         assert box.evaluate("(each) => each.scrollWidth > each.clientWidth")
         box.get_by_text("Why").scroll_into_view_if_needed()
         assert box.evaluate("(each) => each.scrollLeft") > 0

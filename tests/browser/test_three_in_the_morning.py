@@ -16,6 +16,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from config.tokens import Role
 from embedded.folders import PROJECT
+from tests.browser.faults import Faults
 from tests.browser.people import TOKENS, settings, sign_in
 from tests.system.conftest import own_nodes
 from tests.system.couch import Couch
@@ -213,14 +214,14 @@ def how_far(page: Page, night: Night) -> None:
 
 def which_link(page: Page, night: Night) -> None:
     table = page.get_by_role("table", name="Links", exact=True)
-    dead = table.get_by_role("row").filter(has_text=re.compile(r"primary\s+replica2"))
+    dead = table.get_by_role("row").filter(has_text=re.compile(r"primary\s*replica2"))
     expect(dead).not_to_contain_text("well")
     expect(table.get_by_role("row")).to_have_count(7)
 
 
 def which_databases(page: Page, night: Night) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Databases")
-    only = page.get_by_label("Only").input_value()
+    only = page.locator("select[name=only]").input_value()
     known = night.system.api.get(f"/api/databases?only={only}").json()["databases"]
     assert page.locator("tbody th").all_inner_texts() == [row["name"] for row in known]
 
@@ -325,8 +326,12 @@ def test_no_row_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.asked.replace(" ", "-") for row in ROWS])
-def test_it_is_at_most_two_clicks_away(page: Page, context: BrowserContext, night: Night, row: Row) -> None:
+def test_it_is_at_most_two_clicks_away(
+    page: Page, context: BrowserContext, faults: Faults, night: Night, row: Row
+) -> None:
     assert len(row.clicks) <= 2
+    if "**Flower**" in row.clicks:
+        faults.allow(f"another host: GET {FLOWER}")
     context.route(FLOWER, lambda route: route.fulfill(body="<h1>Flower</h1>", content_type="text/html"))
     sign_in(page, Role.ADMIN, "/")
     for words in row.clicks:
