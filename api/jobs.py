@@ -9,9 +9,11 @@ from flask import Blueprint, Response, g
 
 from api import auth, reading
 from api.answers import SOON, answer
+from api.backups import require_on
 from api.context import context
 from api.errors import Problem, unknown_job
 from api.openapi import Answer, Operation, operation
+from api.rotation import require_change
 from api.schemas import JobBody, JobsBody, JobsQuery, NoQuery, RetryRequest
 from api.streaming import KEEP_ALIVE, MEDIA, message, streamed
 from api.submitting import JOB_ANSWERS, JOB_HEADERS, submit
@@ -24,6 +26,7 @@ blueprint = Blueprint("jobs", __name__, url_prefix="/api/jobs")
 
 # the kinds that only an admin may ask for
 ADMINS = frozenset({Kind.RESTORE, Kind.HOLD, Kind.ROTATE})
+KEPT = frozenset({Kind.BACKUP, Kind.RESTORE, Kind.CHECK, Kind.HOLD, Kind.PRUNE})  # need somewhere to keep backups
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _ID = {"job_id": "The job's id."}
 
@@ -85,7 +88,8 @@ def retry(job_id: str) -> Response:
         raise Problem(
             "job-not-ended", f"job {job.id} is {job.state.value}: it can be asked for again when it has ended"
         )
-    return submit(Request(job.kind, job.database, job.params), asked.wait)
+    _require_possible(job)
+    return submit(Request(job.kind, job.database, job.params), asked.wait, only_known=job.kind is Kind.SYNC)
 
 
 @blueprint.get("/<job_id>/events")
@@ -114,6 +118,14 @@ def events(job_id: str) -> Response:
 def _require_role(job: Job) -> None:
     """Who may not begin it may not leave it half-done either."""
     auth.check_role(auth.caller(), Role.ADMIN if job.kind in ADMINS else Role.OPERATE)
+
+
+def _require_possible(job: Job) -> None:
+    """The settings may have changed since it was asked for the first time."""
+    if job.kind in KEPT:
+        require_on()
+    if job.kind is Kind.ROTATE:
+        require_change()
 
 
 def by_id(job_id: str) -> Job:

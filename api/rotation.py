@@ -40,11 +40,15 @@ class RotateRequest(In):
 )
 def rotate() -> Response:
     asked = reading.optional_body(RotateRequest)
+    require_change()
+    to = Which.PREVIOUS if asked.back else Which.CURRENT
+    return submit(Request(Kind.ROTATE, None, {"to": to.value}), asked.wait)
+
+
+def require_change() -> None:
     if not context().settings.changes_passwords:
         raise Problem(
             "nothing-to-change",
             "set COUCHDB_PASSWORD_PREVIOUS (or REPLICATION_PASSWORD_PREVIOUS) to the password that the nodes have and "
             "COUCHDB_PASSWORD (REPLICATION_PASSWORD) to the new one, for all processes, and restart them in any order",
         )
-    to = Which.PREVIOUS if asked.back else Which.CURRENT
-    return submit(Request(Kind.ROTATE, None, {"to": to.value}), asked.wait)

@@ -14,7 +14,9 @@ from api.context import context
 from api.dashboard import words
 from api.errors import Problem
 from api.jobs import ADMINS
+from api.schemas import JobBody
 from config.tokens import Role
+from tasks.jobs import Kind
 from worker.core.times import rfc3339
 
 POLICY = (
@@ -56,6 +58,7 @@ def page(template: str, status: int = 200, **data: Any) -> Response:
         admin_kinds=ADMINS,
         seconds_between=lambda begun, ended: words.moment(ended) - words.moment(begun),
         query=_query,
+        name_to_type=_name_to_type,
         milliseconds=words.milliseconds,
         number=words.number,
     )
@@ -66,6 +69,15 @@ def _query(asked: BaseModel, change: Mapping[str, str]) -> str:
     """Of a link to another page of the same list."""
     given = asked.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     return urlencode({**given, **change})
+
+
+def _name_to_type(job: JobBody) -> str | None:
+    """Before it is asked for again: what could not be undone the first time cannot be undone now."""
+    if job.kind is Kind.RESTORE and not job.params.get("dry_run"):
+        return job.params.get("as") or job.database or str(job.params["backup"])
+    if job.kind is Kind.HOLD and not job.params.get("on"):
+        return str(job.params["backup"])
+    return None
 
 
 def of_problem(problem: Problem) -> Response | None:

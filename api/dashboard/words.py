@@ -5,6 +5,7 @@ What is unknown is a dash, never a 0 (docs/architecture.md, Principles).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -71,6 +72,8 @@ def ago(text: str | None, now: float) -> str:
 
 
 def _about(seconds: float) -> str:
+    if seconds >= _SPANS[1][0]:  # of a backup "1 d ago" may be 47 hours
+        return span(seconds)
     for length, unit in _SPANS:
         if seconds >= length:
             return f"{int(seconds // length)} {unit}"
@@ -88,6 +91,11 @@ def plural(count: int, one: str, many: str | None = None) -> str:
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
 
+def as_json(value: Any) -> str:
+    """For people: what a page has to escape is escaped by it."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "size": size,
     "number": number,
@@ -96,4 +104,5 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "span": span,
     "percent": percent,
     "plural": plural,
+    "json": as_json,
 }

@@ -21,6 +21,7 @@ export function listen() {
     const form = dialog.querySelector("form[data-api]");
     form.addEventListener("input", () => {
       delete form.dataset.done; // what is asked for now is something else
+      renew(form);
       refresh(form);
     });
     form.addEventListener("submit", (event) => {
@@ -109,12 +110,18 @@ function openOwn(button) {
 
 function open(dialog, form) {
   unfollow();
+  renew(form);
   delete form.dataset.busy;
   delete form.dataset.done;
   form.querySelector("[data-outcome]").replaceChildren();
   form.querySelector("[data-confirmation]").value = "";
   refresh(form);
   dialog.showModal();
+}
+
+// what is sent twice, because no answer came, is done once; another request has another key
+function renew(form) {
+  form.key = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 async function copy(button) {
@@ -137,11 +144,11 @@ async function submit(form) {
   outcome.focus(); // a button that is disabled loses it, and the next Tab would begin anywhere
   say(outcome, "Sent …");
   try {
-    const answer = await send(request(form));
+    const answer = await send(request(form), form.key);
     const body = answer.status === 204 ? {} : await answer.json();
     // the second click of a double click comes when the answer is long there
     if (answer.ok) form.dataset.done = "";
-    if (answer.status === 401) say(outcome, "You are signed out. ", "bad", { href: `/sign-in?next=${encodeURIComponent(location.pathname)}`, text: "Sign in" });
+    if (answer.status === 401) say(outcome, "You are signed out. ", "bad", { href: `/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`, text: "Sign in" });
     else if (!answer.ok) say(outcome, problem(body), "bad");
     else if (body.links && body.kind) track(outcome, body);
     else say(outcome, "Done.", "ok");
@@ -207,6 +214,9 @@ function tell(outcome, job) {
   const [found, doubt] = job.state === "succeeded" && job.result ? finding(job) : ["", false];
   const tone = job.state === "failed" ? "bad" : doubt ? "warn" : job.state === "succeeded" ? "ok" : "";
   const now = job.state === "failed" ? `failed: ${job.error.detail}` : job.state === "running" ? words(job) : job.state;
+  // each percent is shown, and only another state is read out
+  outcome.setAttribute("aria-live", outcome.dataset.told === job.state ? "off" : "polite");
+  outcome.dataset.told = job.state;
   say(outcome, `${about(job)}: ${now}. ${found}`, tone, { href: `/jobs/${job.id}`, text: "See the job" });
 }
 

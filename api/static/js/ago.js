@@ -3,7 +3,18 @@
 const SPANS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
 const UNITS = SPANS.slice(0, 3);
 
+let ahead = 0; // ms by which this machine's clock is ahead of the server's, whose moments these are
+
+export function agree(seconds) {
+  ahead = Date.now() - seconds * 1000;
+}
+
+// from an hour on two units: of a backup "1 d ago" may be 47 hours
 function about(seconds) {
+  return seconds >= 3600 ? span(seconds) : oneUnit(seconds);
+}
+
+function oneUnit(seconds) {
   const [length, unit] = SPANS.find(([length]) => seconds >= length) || SPANS[3];
   return `${Math.floor(seconds / length)} ${unit}`;
 }
@@ -24,8 +35,9 @@ export function span(seconds) {
 }
 
 export function tick() {
+  agree(Number(document.body.dataset.now));
   setInterval(() => {
-    const now = Date.now();
+    const now = Date.now() - ahead;
     for (const element of document.querySelectorAll("time[data-ago]")) {
       const words = ago(Date.parse(element.dateTime), now);
       if (element.textContent !== words) element.textContent = words;

@@ -9,10 +9,11 @@ export function curl({ method, path, body }) {
   return parts.join(" ");
 }
 
-export function send({ method, path, body }) {
+export function send({ method, path, body }, key = null) {
   const headers = { Accept: "application/json" };
   const token = document.querySelector('meta[name="csrf-token"]');
   if (token) headers["X-CSRF-Token"] = token.content;
+  if (key !== null && method === "POST") headers["Idempotency-Key"] = key;
   if (body !== null) headers["Content-Type"] = "application/json";
   return fetch(path, { method, headers, body: body === null ? undefined : JSON.stringify(body), signal: AbortSignal.timeout(30000) });
 }

@@ -1,6 +1,7 @@
 // What the page shows stays true while somebody looks: the server tells what changed (GET /api/stream), and the parts
 // of the page that are marked data-live are asked for again and put in place without losing focus, scroll or an open part.
 
+import { agree } from "./ago.js";
 import { show } from "./progress.js";
 
 const QUIET = 15000; // ms between two looks while the stream is open and says nothing
@@ -111,7 +112,7 @@ async function look() {
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" }, signal: AbortSignal.timeout(PATIENCE) });
     if (answer.redirected && new URL(answer.url).pathname === "/sign-in") {
-      location.assign(answer.url);
+      signedOut(answer.url);
       return;
     }
     const kind = answer.headers.get("Content-Type") || "";
@@ -141,6 +142,7 @@ function place(fresh) {
     return;
   }
   document.title = fresh.title;
+  agree(Number(fresh.body.dataset.now));
   const token = fresh.querySelector('meta[name="csrf-token"]');
   const known = document.querySelector('meta[name="csrf-token"]');
   if (token && known) known.content = token.content;
@@ -164,6 +166,20 @@ function kept(name, element) {
 // not Idiomorph's ignoreActiveValue: with it a button that has the focus keeps its words and gets another one's deeds
 function idle(element) {
   return !(element.tagName === "FORM" && (begun.has(element) || element.contains(document.activeElement)));
+}
+
+// what somebody is typing is not thrown away for it
+function signedOut(url) {
+  if (!document.querySelector("dialog[open]")) {
+    location.assign(url);
+    return;
+  }
+  const link = document.createElement("a");
+  link.href = url;
+  link.textContent = "Sign in again";
+  const banner = document.getElementById("connection");
+  banner.replaceChildren("You are signed out: nothing that is sent from here will be done. ", link);
+  banner.classList.add("shown");
 }
 
 const WHY = { TimeoutError: "The server does not answer", TypeError: "The server cannot be reached" };

@@ -6,6 +6,7 @@
   const root = document.documentElement;
   const kept = () => (localStorage.getItem(KEY) in WORDS ? localStorage.getItem(KEY) : "auto");
   const apply = (theme) => (theme === "auto" ? root.removeAttribute("data-theme") : root.setAttribute("data-theme", theme));
+  root.dataset.scripts = "";
   apply(kept());
   document.addEventListener("DOMContentLoaded", () => {
     const button = document.getElementById("theme");

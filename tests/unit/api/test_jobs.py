@@ -209,6 +209,7 @@ def test_redis_gone_is_503_for_every_look(world: World) -> None:
 
 
 def test_an_ended_job_is_asked_for_once_more(world: World) -> None:
+    world.databases("pdfs")
     job = world.queued()
     assert world.client.post(f"/api/jobs/{job.id}/retry").get_json()["type"].endswith(":job-not-ended")
     world.finish(job.id)
@@ -231,3 +232,28 @@ def test_what_takes_an_admin_takes_one_again() -> None:
 
 def test_a_job_that_never_was_cannot_be_repeated(world: World) -> None:
     assert world.client.post(f"/api/jobs/{NOBODY}/retry").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "problem"),
+    [
+        (Kind.BACKUP, {"databases": None}, "backups-off"),
+        (Kind.RESTORE, {"backup": "b", "as": None}, "backups-off"),
+        (Kind.ROTATE, {"to": "current"}, "nothing-to-change"),
+    ],
+    ids=["backup", "restore", "rotate"],
+)
+def test_what_the_settings_no_longer_allow_is_not_asked_for_again(
+    world: World, kind: Kind, params: dict[str, Any], problem: str
+) -> None:
+    job = world.jobs.submit(Request(kind, None, params)).job
+    world.finish(job.id)
+    answer = world.client.post(f"/api/jobs/{job.id}/retry")
+    assert (answer.status_code, answer.get_json()["type"].rpartition(":")[2]) == (409, problem)
+
+
+def test_a_sync_of_a_database_that_is_gone_is_not_asked_for_again(world: World) -> None:
+    job = world.queued()
+    world.finish(job.id)
+    world.seen.save_sweep({"observed_at": world.now, "cluster": "healthy", "nodes": []}, {"notes": ["primary"]})
+    assert world.client.post(f"/api/jobs/{job.id}/retry").status_code == 404

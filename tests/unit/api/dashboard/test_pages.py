@@ -212,6 +212,18 @@ def test_programs_get_problems_as_ever() -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
+def test_each_page_says_where_nobody_looks_any_more(path: str) -> None:
+    world = World(settings(backup_url="memory://"))
+    world.save_sweep()
+    assert "Nobody has looked at the nodes since" not in get(world.client, path).words
+    world.now += world.settings.stale_after + 2
+    page = get(world.client, path)
+    assert "Nobody has looked at the nodes since" in page.words
+    assert page.all("main", **{"class": "old"})
+    assert "Your data is safe." not in page.words
+
+
+@pytest.mark.parametrize("path", PAGES)
 def test_without_redis_a_page_says_so_and_that_nodes_go_on(path: str) -> None:
     page = get(World(settings(backup_url="memory://")).without_redis(), path, 503)
     assert "Redis does not answer" in page.words
@@ -264,3 +276,35 @@ def test_pages_are_not_kept_and_files_are_asked_for_again(seen: World) -> None:
     style = seen.client.get("/static/dashboard.css")
     assert style.headers["ETag"]
     assert "no-cache" in style.headers["Cache-Control"]
+
+
+def test_a_restore_is_not_repeated_without_its_name_typed_again() -> None:
+    world = backing()
+    params = {"backup": identity(3), "as": None, "mode": "rollback", "dry_run": False}
+    for dry in (False, True):
+        job = world.jobs.submit(Request(Kind.RESTORE, "pdfs", {**params, "dry_run": dry})).job
+        world.finish(job.id)
+        retry = [one for one in get(world.client, f"/jobs/{job.id}").all("button") if "data-act" in one]
+        assert [one.get("data-confirm") for one in retry] == [None if dry else "pdfs"]
+
+
+def test_of_many_nodes_only_links_that_are_not_well_are_drawn() -> None:
+    """Of forty in a mesh there are 1,560, and those that are well would hide the others."""
+    names = [f"n{number}" for number in range(40)]
+    world = World(
+        settings(replication_nodes=",".join(f"{name}=http://127.0.0.1:{6000 + at}" for at, name in enumerate(names)))
+    )
+    pairs = {one: {other: {"running": 1} for other in names if other != one} for one in names}
+    pairs["n0"]["n1"] = {"stalled": 1}
+    summary = {"states": {}, "lag": {}, "broken": 1, "behind": {}, "pairs": pairs, "observed_at": world.now}
+    world.replication.save_links({}, summary)
+    page = get(world.client, "/")
+    assert [one["data-link"] for one in page.all("g")] == ["n1 n0"]
+    assert len(page.text) < 100_000
+
+
+def test_nearest_names_lead_to_pages_of_their_own() -> None:
+    world = World()
+    world.databases("notes/anna")
+    (link,) = [one for one in get(world.client, "/databases/notes/ana", 404).all("a") if "anna" in str(one["href"])]
+    assert link["href"] == "/databases/notes/anna"

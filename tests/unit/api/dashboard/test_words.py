@@ -54,7 +54,7 @@ def test_spans(seconds: float | None, text: str) -> None:
         (NOW - 59, "59 s ago"),
         (NOW - 61, "1 min ago"),
         (NOW - 3_601, "1 h ago"),
-        (NOW - 200_000, "2 d ago"),
+        (NOW - 200_000, "2 d 7 h ago"),
         (NOW + 120, "in 2 min"),
     ],
     ids=str,
