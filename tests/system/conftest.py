@@ -4,7 +4,8 @@ COUCHDB_TEST_URLS (comma-separated, with credentials) names the nodes to work on
 three of their own. Tests that stop a node always start it themselves: a real CouchDB where COUCHDB_BIN names
 one, else a stand-in. Databases have random names and are deleted afterwards, replication documents too.
 
-What all tests here share ends with the last of them: systems that sweep and sync all the time would slow down the rest.
+What all tests here share ends with the last of them. A system ends with its file: it sweeps and syncs all the time, and
+all others would wait for that.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tests.system.harness import Api, System
 from worker.core.model import Credentials
 
 NAMES = ("primary", "replica1", "replica2")
-AUTO = f"auto-{secrets.token_hex(4)}-"  # databases with this prefix are in the shared system's periodic pass
+AUTO = f"auto-{secrets.token_hex(4)}-"  # databases with this prefix are in the periodic pass of `system`
 REAL_COUCHDB = bool(os.environ.get("COUCHDB_TEST_URLS") or os.environ.get("COUCHDB_BIN"))
 
 Fresh = Callable[..., str]
@@ -114,7 +115,7 @@ def fresh(nodes: list[Couch]) -> Iterator[Fresh]:
     drop_everywhere([node for node in nodes if node.embedded is None], names)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def system(nodes: list[Couch], tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """All processes over the nodes, for tests that break nothing."""
     settings = {

@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
+from redis.connection import Encoder, PythonRespSerializer
 
 from api.metrics import FIGURES
 from api.metrics.databases import MOST
 from tests.unit.api.metrics.scraped import families, full, scrape
 from tests.unit.api.world import World, link, settings
 
+PACKER = PythonRespSerializer(6_000, Encoder("utf-8", "strict", False).encode)  # in pieces of so many bytes
 GUIDE = (Path(__file__).parents[4] / "docs" / "metrics.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `(nbr_\w+)` \| (\w+) \| ([^|]*) \| ([^|]+) \|$", re.MULTILINE)
 TOLD = {
@@ -105,6 +107,8 @@ def test_where_the_broker_alone_is_away_only_its_queues_are_unknown() -> None:
 
 def many(count: int, **more: str) -> World:
     world = World(settings=settings(**more))
+    # fakeredis takes seconds for a command of megabytes that comes in one piece, as hiredis would make it
+    world.redis.connection_pool.connection_kwargs["command_packer"] = PACKER
     names = [f"db-{number:05}" for number in range(count)]
     world.save_sweep({name: ["primary", "replica1"] for name in names})
     world.save_links(*(link(world.now, name) for name in names), lag={"replica1": 3})
