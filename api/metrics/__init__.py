@@ -2,7 +2,8 @@
 
 https://prometheus.io/docs/instrumenting/writing_exporters/ : base units, and a metric that is unknown is not there. It
 answers without Redis, too, with what this process knows by itself and `nbr_redis_up 0`: a monitor that is told nothing
-cannot tell what is wrong.
+cannot tell what is wrong. Nor may a record of another form, as another version of ours may have left it, take more away
+than its own part.
 """
 
 from __future__ import annotations
@@ -21,13 +22,28 @@ from api.metrics import backups, databases, jobs, links, nodes, processes, reque
 from api.metrics.figure import Figure, Gauge
 from api.openapi import Answer, Operation, operation
 from api.schemas import NoQuery
+from config.logs import get
 from tasks.redis import StoreUnavailable
 
+log = get(__name__)
 blueprint = Blueprint("metrics", __name__)
 REDIS = Gauge("redis_up", "1: Redis answered all that was asked for this answer; 0: what it would have told is missing")
+UNREADABLE = Gauge(
+    "metrics_unreadable",
+    "1: something of this part is missing, because a record has another form: the log says more",
+    "part",
+)
 _MODULES = (nodes, links, databases, jobs, processes, schedules, backups, security)
-FIGURES: tuple[Figure, ...] = (REDIS, *(each for module in _MODULES for each in module.FIGURES), *requests.FIGURES)
-_READERS: tuple[Callable[[Context], Iterator[Metric]], ...] = tuple(module.figures for module in _MODULES)
+FIGURES: tuple[Figure, ...] = (
+    REDIS,
+    UNREADABLE,
+    *(each for module in _MODULES for each in module.FIGURES),
+    *requests.FIGURES,
+)
+_READERS: dict[str, Callable[[Context], Iterator[Metric]]] = {
+    module.__name__.rpartition(".")[2]: module.figures for module in _MODULES
+}
+_ANOTHER_FORM = (AttributeError, LookupError, TypeError, ValueError)
 
 
 @blueprint.get("/metrics")
@@ -52,11 +68,18 @@ class _Known(Collector):
 
 def _all(parts: Context) -> Iterator[Metric]:
     yield from requests.figures(parts)
+    unreadable: dict[tuple[str, ...], float] = {}
     try:
-        for read in _READERS:
-            yield from read(parts)
+        for part, read in _READERS.items():
+            unreadable[(part,)] = 0
+            try:
+                yield from read(parts)
+            except _ANOTHER_FORM:
+                unreadable[(part,)] = 1
+                log.exception("figures not readable", part=part)
     except StoreUnavailable:
         # at the first silence: the others would each wait as long, and the scrape be given up
         yield from REDIS.one(0)
     else:
         yield from REDIS.one(1)
+        yield from UNREADABLE.of(unreadable)

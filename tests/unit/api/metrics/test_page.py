@@ -71,7 +71,8 @@ def test_what_is_not_known_is_not_there(world: World) -> None:
 
     # what it knows by asking now: that nothing waits, nothing runs and nobody is there
     assert found.keys() == {
-        "nbr_redis_up", "nbr_broker_up", "nbr_cluster_state", "nbr_node_state", "nbr_jobs_queued", "nbr_jobs_running",
+        "nbr_redis_up", "nbr_metrics_unreadable", "nbr_broker_up",
+        "nbr_cluster_state", "nbr_node_state", "nbr_jobs_queued", "nbr_jobs_running",
         "nbr_jobs_ended_total", "nbr_processes", "nbr_on_change_waiting", "nbr_on_change_delay_seconds_bucket",
         "nbr_on_change_delay_seconds_count", "nbr_on_change_delay_seconds_sum",
     }  # fmt: skip
@@ -92,6 +93,21 @@ def test_without_redis_it_tells_that_and_what_the_process_knows() -> None:
         "nbr_redis_up",
         "nbr_api_request_duration_seconds",
     }
+
+
+def test_a_record_of_another_form_takes_away_no_more_than_its_own_part() -> None:
+    world = full()
+    world.seen.audits.save({"observed_at": world.now}, {}, [])
+    world.replication.save_canary({"arrivals": [{"target": 3}], "observed_at": world.now})
+
+    found = scrape(world.client)
+
+    assert {part for (part,), value in found["nbr_metrics_unreadable"].items() if value} == {"links", "security"}
+    assert len(found["nbr_metrics_unreadable"]) > 2
+    assert found["nbr_redis_up"] == {(): 1}
+    assert "nbr_links" in found, "what was read before it"
+    assert "nbr_backups" in found
+    assert "nbr_canary_seconds" not in found
 
 
 def test_where_the_broker_alone_is_away_only_its_queues_are_unknown() -> None:
