@@ -268,7 +268,7 @@ def test_nobody_looks_any_more(page: Page, context: BrowserContext, system: Syst
     warning = page.locator("#age")
     expect(warning).to_be_hidden()
     with hung(system.processes["control"]):
-        expect(warning).to_contain_text("Nobody has looked at the nodes since", timeout=SLOW)
+        expect(warning).to_contain_text("Nobody looks any more", timeout=SLOW)
         expect(headline(page)).not_to_have_text(SAFE)
         expect(page.locator("#finding-nodes")).to_have_class("unknown")
         expect(page.locator("main")).to_have_class("old")
