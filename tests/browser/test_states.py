@@ -1,7 +1,7 @@
 """The dashboard while things go wrong: it says so by itself, keeps what was seen before, and is well again by itself.
 
-The nodes and processes are this file's own, and every test leaves them as it found them: one system for all of it, because
-they take their time to start, which is why the file is long.
+The nodes and processes are this file's own, and every test leaves them as it found them. One system for all of it,
+because it takes its time to start: that is why the file is long.
 """
 
 from __future__ import annotations
