@@ -60,6 +60,7 @@ def test_from_nothing_to_the_first_database(page: Page, system: System) -> None:
     sign_in(page, Role.OPERATE, "/")
     for path, words in BEFORE.items():
         says(page, path, words)
+        expect(page.get_by_role("main")).not_to_contain_text("Nothing travels")
         assert page.locator("main .badge.ok").count() == 0, f"{path} calls something well that nobody looked at"
         axe(page)
         shot(page, f"before-the-first-sweep-{_name(path)}")
