@@ -300,7 +300,7 @@ TRUE: dict[str, Callable[[Page, Night], None]] = {
     "What is wrong with that node, and what would help?": why,
     "Where do clients go now, and who acts as the primary?": where_clients_go,
     "Do the nodes hold the same? How far is each behind?": how_far,
-    "Which link carries nothing?": which_link,
+    "Which link carries nothing, and how long does a write take?": which_link,
     "Which databases are behind, or not carried?": which_databases,
     "What is wrong with this database, and where?": what_is_wrong,
     "Bring this database together now": nothing_more,
@@ -315,7 +315,7 @@ TRUE: dict[str, Callable[[Page, Night], None]] = {
     "What happened to this node, and how was it over the day?": over_the_day,
     "Take a node out before I touch it": nothing_more,
     "Let it in again; bring it up to date": nothing_more,
-    "Is its disk full? Is it short of memory?": disk,
+    "What do its databases take, and what would compaction free? Memory?": disk,
     "Do our own workers live?": our_own,
     "What are the workers doing?": flower,
 }
