@@ -121,7 +121,7 @@ def _nodes(whole: TopologyBody, now: float) -> tuple[Level, str, str]:
 
 def replication(known: Known) -> Finding:
     level, what, why = _replication(known.whole, known.bounds, known.now)
-    only = {Level.BAD: "?only=broken", Level.WARN: "?only=behind"}.get(level, "")
+    only = {Level.BAD: "?only=broken", Level.UNKNOWN: ""}.get(level, "?only=behind")
     return Finding("replication", level, what, why, f"/databases{only}")
 
 
