@@ -94,6 +94,9 @@ def test_who_was_signed_out_meanwhile_is_led_back(page: Page, filled: Filled, fa
     dialog = opened(page, "Sync now")
     page.context.clear_cookies()
     submit(dialog)
+    expect(outcome(dialog)).to_contain_text("You are signed out.")
+    expect(page.locator("#connection")).to_contain_text("You are signed out")  # and what was typed is still there
+    outcome(dialog).get_by_role("link", name="Sign in").click()
     expect(page).to_have_url("/sign-in?next=%2Fdatabases%2Fnotes")
 
 

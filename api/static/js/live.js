@@ -174,10 +174,11 @@ function signedOut(url) {
     location.assign(url);
     return;
   }
+  const banner = document.getElementById("connection");
+  if (banner.querySelector("a")) return; // it is read out each time it is written
   const link = document.createElement("a");
   link.href = url;
   link.textContent = "Sign in again";
-  const banner = document.getElementById("connection");
   banner.replaceChildren("You are signed out: nothing that is sent from here will be done. ", link);
   banner.classList.add("shown");
 }
