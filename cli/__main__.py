@@ -6,6 +6,7 @@ import click
 
 from cli.errors import EXIT_CODES
 from cli.groups import LazyGroup
+from cli.pipes import open_closed
 
 COMMANDS = {
     "status": ("cli.commands.seeing", "How the cluster is, and which links are not well."),
@@ -42,4 +43,5 @@ def nbr() -> None:
 
 
 if __name__ == "__main__":
+    open_closed()
     nbr(prog_name="nbr")

@@ -7,6 +7,7 @@ Every call has a time-out, no redirect is followed (the token would go along), a
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self, cast
@@ -14,10 +15,10 @@ from urllib.parse import quote, urlsplit
 
 import requests
 from requests.adapters import BaseAdapter
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from cli.access import Access
-from cli.errors import ApiError, Unavailable
+from cli.errors import SET_URL, ApiError, Unavailable, Unsure
 
 Body = dict[str, Any]
 
@@ -59,9 +60,11 @@ class Api:
         """`also`: statuses of errors whose body is an answer like any other."""
         return self._body(self._send("GET", path, params=_given(query)), also)
 
-    def post(self, path: str, **body: Any) -> Body:
-        """What is None is not sent, so that the API's own default holds."""
-        return self._body(self._send("POST", path, json=_given(body)))
+    def post(self, path: str, body: Body, key: str | None = None) -> Body:
+        """What is None is not sent, so that the API's own default holds. `key`: with the same one this may be sent
+        again, and is done once. Raises Unsure where it may have been done and no answer says so."""
+        headers = {"Idempotency-Key": key} if key else {}
+        return self._body(self._send("POST", path, json=_given(body), headers=headers))
 
     def delete(self, path: str) -> Body:
         return self._body(self._send("DELETE", path))
@@ -83,12 +86,14 @@ class Api:
         try:
             return self._session.request(method, self.url + path, allow_redirects=False, **options)
         except requests.exceptions.SSLError as error:
-            raise Unavailable(
-                f"{self.url}: its certificate is not trusted ({_reason(error)}). NBR_CA_BUNDLE names the CA's file"
-            ) from None
-        except requests.Timeout:
-            raise Unavailable(f"{self.url} does not answer in time") from None
+            raise Unavailable(f"{self.url}: {_without_tls(error)}") from None
         except (requests.RequestException, OSError) as error:
+            late = isinstance(error, requests.Timeout)
+            if method != "GET" and not _unsent(error):
+                how = "does not answer in time" if late else f"broke off before its answer ({_reason(error)})"
+                raise Unsure(f"{self.url} {how}: what was asked for may be done all the same") from None
+            if late:
+                raise Unavailable(f"{self.url} does not answer in time") from None
             raise Unavailable(
                 f"{self.url} cannot be reached ({_reason(error)}). Does the API run there? NBR_URL or --url says where"
             ) from None
@@ -100,20 +105,17 @@ class Api:
         except (ValueError, requests.RequestException):
             found = None
         if 300 <= status < 400:
-            raise Unavailable(f"{self.url} sends elsewhere ({_elsewhere(answer)}), and is not followed: {_SET_URL}")
+            raise Unavailable(f"{self.url} sends elsewhere ({_elsewhere(answer)}), and is not followed: {SET_URL}")
         if status < 400 or status in also:
             if not isinstance(found, dict):
-                raise Unavailable(f"{self.url} answered {status} without a JSON object: is this the API? {_SET_URL}")
+                raise Unavailable(f"{self.url} answered {status} without a JSON object: is this the API? {SET_URL}")
             return found
         raise _problem(status, answer.reason or "", found if isinstance(found, dict) else {})
 
 
-_SET_URL = "NBR_URL or --url says where the API is"
-
-
 def part(name: str) -> str:
     """A name as one segment of a path."""
-    return quote(name, safe="")
+    return quote(name, safe="", errors="surrogateescape")
 
 
 def _given(values: Mapping[str, Any]) -> Body:
@@ -129,7 +131,25 @@ def _problem(status: int, reason: str, body: Body) -> ApiError:
 def _reason(error: BaseException) -> str:
     """The cause's own words, without the stack of wrappings around it."""
     inner = error.args[0] if error.args else error
-    return str(getattr(inner, "reason", inner)).rpartition(": ")[2].strip("()'") or type(error).__name__
+    words = str(getattr(inner, "reason", inner)).rpartition(": ")[2].strip("()'")
+    return re.sub(r"^\[?SSL[^\]]*\] ?|^[A-Z_]+\] | \(_ssl\.c:\d+$", "", words) or type(error).__name__
+
+
+def _without_tls(error: BaseException) -> str:
+    """OpenSSL says that what came was no TLS of a version that it knows: it was an error page, in plain."""
+    text = str(error)
+    if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
+        return "plain HTTP is spoken there, and no HTTPS. NBR_URL or --url must begin with http:// or name another port"
+    if "certificate" in text.lower() or "hostname" in text.lower():
+        return f"its certificate is not trusted ({_reason(error)}). NBR_CA_BUNDLE names the CA's file"
+    return f"no HTTPS could be agreed on ({_reason(error)})"
+
+
+def _unsent(error: BaseException) -> bool:
+    """Whether nothing of the request can have arrived."""
+    inner = error.args[0] if error.args else None
+    refused = isinstance(getattr(inner, "reason", inner), NewConnectionError)
+    return refused or isinstance(error, requests.ConnectTimeout | ValueError)  # ValueError: no address, no header
 
 
 def _elsewhere(answer: requests.Response) -> str:

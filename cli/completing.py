@@ -1,8 +1,12 @@
 """What Tab offers for names that only the API knows. Short time-outs, and silence where it cannot be asked: nobody
-wants an error in the middle of a line that is being typed."""
+wants an error in the middle of a line that is being typed.
+
+Shells put what is offered into the line as it is, and obey it at Enter: `a$(x)` is a name that CouchDB takes. So only
+names in which no shell reads anything are offered; the others can be typed, in quotes."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import click
@@ -15,6 +19,7 @@ from cli.words import safe
 
 TIMEOUTS = (0.5, 1.0)  # seconds, to connect and to be answered
 MOST = 200
+_PLAIN = re.compile(r"[A-Za-z0-9_./+][A-Za-z0-9_./+-]*")  # one that begins with - is an option
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -31,7 +36,7 @@ def _asked(find: Callable[[Api, str], Iterator[tuple[str, str]]]) -> Complete:
         return [
             CompletionItem(name, help=safe(told) or None)
             for name, told in found
-            if name.startswith(incomplete) and name not in taken and name == safe(name) and " " not in name
+            if name.startswith(incomplete) and name not in taken and _PLAIN.fullmatch(name)
         ]
 
     return complete

@@ -11,10 +11,12 @@ from typing import Any
 
 from cli.api import Api, Body, StreamBroken, part
 from cli.errors import ApiError, Exit, Unavailable
+from cli.words import typed
 
 ENDED = {"succeeded", "failed", "cancelled"}
 EVERY = 1.0  # seconds between two tries
 PATIENCE = 60  # tries in a row that the API may be away
+NOT_FOUND = 404  # what a proxy says while the API is away; first of all it means that the address is wrong
 
 
 def follow(api: Api, job_id: str, pause: Callable[[float], None]) -> Iterator[Body]:
@@ -36,14 +38,16 @@ def follow(api: Api, job_id: str, pause: Callable[[float], None]) -> Iterator[Bo
         except StreamBroken:
             streams = heard  # a stream that brings nothing never will: something on the way holds it back
         except ApiError as error:
-            if error.code != Exit.UNAVAILABLE:
+            if error.code != Exit.UNAVAILABLE or (error.status == NOT_FOUND and last is None):
                 raise
             streams = streams and error.name != "too-many-streams"
             away += 1
         except Unavailable:
             away += 1
         if away > PATIENCE:
-            raise Unavailable(f"{api.url} does not answer any more; job {job_id} may go on: nbr jobs watch {job_id}")
+            raise Unavailable(
+                f"{api.url} does not answer any more; job {job_id} may go on: nbr jobs watch {typed(job_id)}"
+            )
         pause(EVERY)
 
 

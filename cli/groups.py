@@ -14,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from cli.errors import Interrupted
+from cli.pipes import until_unread
 
 
 class LazyGroup(click.Group):
@@ -44,9 +45,14 @@ class LazyGroup(click.Group):
         ]
         return own + click.Command.shell_complete(self, ctx, incomplete)
 
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        with until_unread():  # it is here that help is written
+            return super().make_context(*args, **more)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            with until_unread():
+                return super().invoke(ctx)
         except (KeyboardInterrupt, click.Abort):  # click itself would say 1, which is what a failed job says
             raise Interrupted("interrupted") from None
 

@@ -15,9 +15,12 @@ from requests.adapters import BaseAdapter
 
 from cli.access import access
 from cli.api import TIMEOUTS, Api
+from cli.errors import SET_URL, Unavailable
 from cli.screen import Screen
 
 Command = Callable[..., Any]
+# what comes of an answer that has not what the API's always have
+_OTHER_SHAPE = (KeyError, TypeError, AttributeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,13 @@ def talks(command: Command) -> Command:
     def wrapped(ctx: click.Context, /, *args: Any, url: str | None, as_json: bool, **more: Any) -> Any:
         around = surroundings(ctx)
         with around.api(url) as api:
-            return command(Asked(api, Screen(as_json), around), *args, **more)
+            try:
+                return command(Asked(api, Screen(as_json), around), *args, **more)
+            except UnicodeEncodeError:
+                raise click.UsageError("what was typed is not UTF-8") from None
+            except _OTHER_SHAPE as error:
+                told = f"{api.url} answered with JSON that is not the API's ({type(error).__name__}: {error})"
+                raise Unavailable(f"{told}: is this the API, and as new as this command? {SET_URL}") from error
 
     return wrapped
 
@@ -71,6 +80,14 @@ wait_option = click.option(
 )
 
 
-def page_options(command: Command) -> Command:
-    command = click.option("--cursor", metavar="CURSOR", help="What the page before named, for the next one.")(command)
-    return click.option("--limit", type=click.IntRange(1, 1000), help="Most rows of a page.")(command)
+def page_options(most: int = 200) -> Callable[[Command], Command]:
+    """`most`: rows that the API gives at once."""
+
+    def with_options(command: Command) -> Command:
+        cursor = click.option("--cursor", metavar="CURSOR", help="What the page before named, for the next one.")
+        limit = click.option(
+            "--limit", metavar="N", type=click.IntRange(1, most), help=f"Most rows of a page, {most} at most."
+        )
+        return limit(cursor(command))
+
+    return with_options

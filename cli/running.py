@@ -5,21 +5,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import click
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from cli import outcome, words
 from cli.api import Body
-from cli.errors import Cancelled, Exit, Failed, Interrupted
+from cli.errors import ApiError, Cancelled, CommandError, Exit, Failed, Interrupted, Unsure
 from cli.following import follow
 from cli.options import Asked
 from cli.screen import Screen, style_of
 
+TRIES = 2
+AGAIN = 2.0  # seconds after which the API is asked again
+
 
 def begin(asked: Asked, path: str, wait: bool, **body: Any) -> None:
     """Post what starts a job, and see it to its end where that is wanted."""
-    job = asked.api.post(path, **body)
+    job = _posted(asked, path, body)
     if job.get("deduplicated"):
         asked.screen.say("An equal job was queued already: it is that one")
     if wait:
@@ -30,15 +34,40 @@ def begin(asked: Asked, path: str, wait: bool, **body: Any) -> None:
         asked.screen.line(job["id"])
 
 
+def _posted(asked: Asked, path: str, body: Body) -> Body:
+    """Sent once more where no answer came: with the same key it is one job. Raises Unsure where none came again."""
+    key = str(uuid4())
+    unsure = False
+    for left in reversed(range(TRIES)):
+        try:
+            return asked.api.post(path, body, key)
+        except CommandError as error:
+            unsure = unsure or _unsure(error)
+            if not unsure or (error.code != Exit.UNAVAILABLE and not _unsure(error)):
+                raise
+            if not left:
+                raise Unsure(f"{error.format_message()}\n  the job may have begun: `nbr jobs` shows it") from None
+        asked.around.pause(AGAIN)
+    raise AssertionError("unreachable")
+
+
+def _unsure(error: CommandError) -> bool:
+    """No answer came, or something before the API lost it, or the API is just taking our own first try."""
+    if isinstance(error, ApiError):
+        return error.name == "being-made" or (error.status in {502, 504} and not error.name)
+    return isinstance(error, Unsure)
+
+
 def watch(asked: Asked, job_id: str) -> Body:
     """The job once it has ended. Ctrl-C leaves it running."""
     changes = follow(asked.api, job_id, asked.around.pause)
+    named = words.typed(job_id)
     show = _as_json if asked.screen.json else _as_bar if _can_draw(asked.screen) else _as_lines
     try:
         return show(asked.screen, changes)
     except KeyboardInterrupt:
         raise Interrupted(
-            f"job {job_id} goes on. See it again: nbr jobs watch {job_id}   end it: nbr jobs cancel {job_id}"
+            f"job {job_id} goes on. See it again: nbr jobs watch {named}   end it: nbr jobs cancel {named}"
         ) from None
 
 
@@ -69,8 +98,8 @@ def _ended_badly(job: Body) -> Failed | Cancelled:
     error = job.get("error") or {}
     lines = [f"{outcome.title(job)} failed: {error.get('type')}: {error.get('detail')}"]
     if error.get("retryable"):
-        lines.append(f"  the same may succeed later: nbr jobs retry {job['id']}")
-    lines.append(f"  everything that is known of it: nbr jobs show {job['id']} --json")
+        lines.append(f"  the same may succeed later: nbr jobs retry {words.typed(job['id'])}")
+    lines.append(f"  everything that is known of it: nbr jobs show {words.typed(job['id'])} --json")
     return Failed("\n".join(lines))
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.words import UNKNOWN, safe
+from cli.words import UNKNOWN, safe, typed
 
 _UNBOUND = 10_000  # columns
 _GOOD, _FAIR, _BAD = "green", "yellow", "red"
@@ -70,7 +70,13 @@ class Screen:
     def more(self, following: Any) -> None:
         """Below a page that is not the last."""
         if following:
-            self.say(f"There are more: --cursor {following}")
+            self.say(f"There are more: --cursor {typed(following)}")
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """rich itself would end with 1, which is what a failed job does. See cli.pipes."""
+        raise  # noqa: PLE0704 - called while the BrokenPipeError is handled
 
 
 def style_of(word: object) -> str:
@@ -84,4 +90,4 @@ def _cell(value: object) -> Text:
 
 def _console(file: IO[str]) -> Console:
     width = None if file.isatty() else _UNBOUND
-    return Console(file=file, markup=False, highlight=False, emoji=False, width=width)
+    return _Console(file=file, markup=False, highlight=False, emoji=False, width=width)

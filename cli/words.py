@@ -6,6 +6,7 @@ clear itself, to retitle its window, to write right to left), so nothing of thei
 
 from __future__ import annotations
 
+import shlex
 import unicodedata
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +22,11 @@ def safe(text: object, *, lines: bool = False) -> str:
     """The text with everything that a terminal would obey written out (\\x1b). `lines`: line breaks stay."""
     kept = "\n" if lines else ""
     return "".join(char if char in kept or not _obeyed(char) else _written(char) for char in str(text))
+
+
+def typed(text: object) -> str:
+    """For a command that is shown to be copied: one word for a shell, whatever is in it."""
+    return shlex.quote(safe(text))
 
 
 def _obeyed(char: str) -> bool:

@@ -33,7 +33,7 @@ def now(asked: Asked, databases: tuple[str, ...], full: bool, hold: str | None, 
 
 @backup.command("list")
 @click.option("--database", metavar="NAME", help="Only backups that have it.", shell_complete=completing.databases)
-@page_options
+@page_options()
 @talks
 def list_backups(asked: Asked, database: str | None, limit: int | None, cursor: str | None) -> None:
     """The backups there are, newest first."""
@@ -55,7 +55,7 @@ def list_backups(asked: Asked, database: str | None, limit: int | None, cursor: 
 
 @backup.command()
 @_ID
-@page_options
+@page_options(most=1_000)
 @talks
 def show(asked: Asked, backup_id: str, limit: int | None, cursor: str | None) -> None:
     """One backup, with its databases. ID may be latest."""

@@ -6,6 +6,7 @@ import click
 
 from cli import completing, outcome, words
 from cli.api import Body, part
+from cli.asking import ask_back, retry_in_words
 from cli.errors import Failed
 from cli.groups import DefaultGroup
 from cli.options import Asked, page_options, talks, wait_option
@@ -27,7 +28,7 @@ def jobs() -> None:
 @click.option("--state", type=click.Choice(_STATES), help="Only jobs in this state.")
 @click.option("--kind", metavar="KIND", help="Only jobs of this kind, such as sync.")
 @click.option("--database", metavar="NAME", help="Only jobs of this database.", shell_complete=completing.databases)
-@page_options
+@page_options()
 @talks
 def list_jobs(
     asked: Asked, state: str | None, kind: str | None, database: str | None, limit: int | None, cursor: str | None
@@ -86,10 +87,17 @@ def cancel(asked: Asked, job_id: str, wait: bool) -> None:
 
 @jobs.command()
 @_ID
+@click.option("--yes", "-y", is_flag=True, help="Do not ask back.")
 @wait_option
 @talks
-def retry(asked: Asked, job_id: str, wait: bool) -> None:
-    """Ask for the same again, as a new job."""
+def retry(asked: Asked, job_id: str, yes: bool, wait: bool) -> None:
+    """Ask for the same again, as a new job.
+
+    A restore, and one that takes a legal hold off, have to be confirmed.
+    """
+    told = None if yes else retry_in_words(asked.api.get(f"/api/jobs/{part(job_id)}"))
+    if told:
+        ask_back(*told)
     begin(asked, f"/api/jobs/{part(job_id)}/retry", wait)
 
 

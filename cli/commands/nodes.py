@@ -47,7 +47,7 @@ def maintenance(asked: Asked, name: str, on: bool | None, reason: str | None) ->
     """Take a node out, or let it in again. Replication with it goes on."""
     if on is None:
         raise click.UsageError("--on takes the node out, --off lets it in again: which one?")
-    done = asked.api.post(f"/api/nodes/{part(name)}/maintenance", on=on, reason=reason)
+    done = asked.api.post(f"/api/nodes/{part(name)}/maintenance", {"on": on, "reason": reason})
     if asked.screen.json:
         asked.screen.body(done)
     else:

@@ -1,18 +1,17 @@
-"""`nbr restore`. What cannot be undone (a rollback, a whole cluster) is asked back: the name has to be typed."""
+"""`nbr restore`. What cannot be undone (a rollback, a whole cluster) is asked back, see cli.asking."""
 
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import click
 
 from cli import completing
 from cli.api import part
+from cli.asking import ask_back, restore_in_words
 from cli.options import Asked, talks, wait_option
 from cli.running import begin
-from cli.words import safe
 
 _MODES = ("new", "rollback", "cluster")
 
@@ -62,7 +61,7 @@ def restore(
     if mode != "rollback" and (dry_run or made_since):
         raise click.UsageError("--dry-run and --made-since are for --mode rollback")
     if mode != "new" and not (dry_run or yes):
-        _ask_back(mode, backup, into or database)
+        ask_back(*restore_in_words(mode, backup, into or database))
     begin(
         asked,
         f"/api/backups/{part(backup)}/restore",
@@ -76,22 +75,6 @@ def restore(
         node=node,
         dry_run=dry_run or None,
     )
-
-
-def _ask_back(mode: str, backup: str, database: str | None) -> None:
-    """Raises click.UsageError where the name is not typed."""
-    wanted = backup if mode == "cluster" else str(database)
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"mode {mode} has to be confirmed, and nobody can be asked here: --yes confirms it")
-    what = (
-        f"Everything in backup {backup} will be written to the nodes."
-        if mode == "cluster"
-        else f"{database} will go back to what it was in backup {backup}, on all nodes."
-    )
-    click.echo(safe(what), err=True)
-    typed = click.prompt(f"Type {safe(wanted)} to go on", default="", show_default=False, err=True)
-    if typed.strip() != wanted:
-        raise click.UsageError("not confirmed: nothing was done")
 
 
 def _object(text: str) -> dict[str, Any]:

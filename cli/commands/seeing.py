@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import click
 
 from cli import completing, words
@@ -23,22 +27,25 @@ def status(asked: Asked, database: str | None, everything: bool) -> None:
     """How the cluster is, and which links are not well.
 
     Links that are well and carry nothing are counted, not listed, but for those of a DATABASE that is named. Exits
-    with 3 where the cluster is not healthy or a link is not well.
+    with 3 where the cluster is not healthy, a link is not well, a database was deleted or has another _security
+    somewhere, or anything of that is not known, or was not looked at for long.
     """
     cluster = asked.api.get("/api/replication/health")
     primary = asked.api.get("/api/nodes").get("primary")
+    bound = _bound(asked.api.get("/api/replication/info")["settings"])
     replication = _links(asked, database)
+    known = partial(_is_known, swept=replication.get("observed_at"), bound=bound)
     screen, links = asked.screen, replication["links"]
     if screen.json:
         screen.body({"cluster": cluster, "primary": primary, "replication": replication})
     else:
         screen.line(f"Cluster: {cluster['status']}", style_of(cluster["status"]))
         screen.line(f"Acting primary: {primary or words.UNKNOWN}   Mode: {replication.get('mode') or words.UNKNOWN}")
-        screen.line(f"Links: {_counted(links)}   Seen: {words.ago(replication.get('observed_at'), asked.now)}")
-        shown = [link for link in links if everything or database or not _quiet(link)]
+        screen.line(f"Links: {_counted(links, known)}   Seen: {words.ago(replication.get('observed_at'), asked.now)}")
+        shown = [link for link in links if everything or database or not (known(link) and _quiet(link))]
         screen.table(("DATABASE", "FROM", "TO", "STATE", "LAG>", "WHAT IS WRONG"), map(_row, shown))
         _notes(asked, replication)
-    _exit(cluster["status"] == "healthy" and all(map(_well, links)))
+    _exit(cluster["status"] == "healthy" and _all_well(replication) and all(map(known, links)))
 
 
 @click.command()
@@ -70,7 +77,7 @@ def health(asked: Asked) -> None:
 @click.argument("search", required=False)
 @click.option("--only", metavar="WHAT", help="Only those of which this is true, such as conflicts.")
 @click.option("--sort", metavar="FIELD", help="What to sort by.")
-@page_options
+@page_options()
 @talks
 def databases(
     asked: Asked, search: str | None, only: str | None, sort: str | None, limit: int | None, cursor: str | None
@@ -103,13 +110,35 @@ def _well(link: Body) -> bool:
 
 
 def _quiet(link: Body) -> bool:
-    return _well(link) and link.get("lag") in {0, None} and link.get("state") != "behind"
+    return _well(link) and link.get("lag") == 0 and link.get("state") != "behind"
 
 
-def _counted(links: list[Body]) -> str:
+def _all_well(replication: Body) -> bool:
+    """What is not known is not well. (The cluster's status is `unknown` where the last sweep was too long ago.)"""
+    seen = replication.get("observed_at") and replication.get("mode")
+    apart = replication.get("removed") or replication.get("security_differs")
+    return bool(seen) and not apart and all(map(_well, replication["links"]))
+
+
+def _bound(settings: Body) -> float:
+    """Seconds after which the last look at a link is old: as many as the API's own figures go by, and a minute."""
+    return float(6 * settings["REPLICATION_RETRY_SECONDS"] + 3 * settings["HEALTH_INTERVAL"] + 60)
+
+
+def _is_known(link: Body, swept: Any, bound: float) -> bool:
+    """By the clocks of the workers alone. It may be that sweeps go on, and links are not looked at any more."""
+    seen = link.get("observed_at")
+    if link.get("lag") is None or not (swept and seen):
+        return False
+    return words.epoch(swept) - words.epoch(seen) <= bound
+
+
+def _counted(links: list[Body], known: Callable[[Body], bool]) -> str:
     bad = sum(not _well(link) for link in links)
     behind = sum(bool(link.get("lag")) for link in links)
-    return f"{words.number(len(links))}, {words.number(bad)} not well, {words.number(behind)} with changes on the way"
+    unknown = sum(_well(link) and not known(link) for link in links)
+    told = f"{words.number(len(links))}, {words.number(bad)} not well, {words.number(behind)} with changes on the way"
+    return f"{told}, {words.number(unknown)} not known" if unknown else told
 
 
 def _row(link: Body) -> tuple[object, ...]:
@@ -127,7 +156,9 @@ def _row(link: Body) -> tuple[object, ...]:
 
 def _notes(asked: Asked, replication: Body) -> None:
     for database, nodes in (replication.get("removed") or {}).items():
-        asked.screen.line(f"{database} was deleted on {', '.join(nodes)}; nbr setup {database} makes it there again")
+        asked.screen.line(
+            f"{database} was deleted on {', '.join(nodes)}; nbr setup {words.typed(database)} makes it there again"
+        )
     for database, nodes in (replication.get("security_differs") or {}).items():
         asked.screen.line(f"{database} has another _security on {', '.join(nodes)}")
 

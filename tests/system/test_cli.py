@@ -124,6 +124,30 @@ def test_how_things_stand(nbr: Nbr, running: System) -> None:
     assert [node["name"] for node in nbr.lines("nodes", "replica1")] == ["replica1"]
 
 
+def test_databases_are_found_by_a_part_of_their_names(nbr: Nbr, database: str) -> None:
+    def row() -> dict[str, Any]:
+        (found,) = nbr.lines("databases", database, "--sort", "documents")
+        return next(iter(found["databases"]), {})
+
+    wait_until(lambda: row().get("documents") == 40, "its documents are counted")
+    assert row()["name"] == database
+    listed = nbr.run("databases", database)
+    assert listed.returncode == 0, listed.stderr
+    assert database in listed.stdout
+    assert "1 of " in listed.stderr
+    (first,) = nbr.lines("databases", "--limit", "1")
+    assert len(first["databases"]) == 1
+
+
+def test_a_job_is_asked_for_again(nbr: Nbr, nodes: list[Couch], database: str) -> None:
+    first = nbr.lines("sync", database)[-1]
+    nodes[1].put(database, {"_id": "later"})
+    again = nbr.lines("jobs", "retry", first["id"])[-1]
+    assert again["id"] != first["id"]
+    assert (again["state"], again["params"]) == ("succeeded", first["params"])
+    assert nodes[0].has(database, "later")
+
+
 def test_a_setup_and_what_it_would_do(nbr: Nbr, database: str) -> None:
     dry = nbr.run("setup", database, "--dry-run")
     assert dry.returncode == 0, dry.stderr
@@ -211,6 +235,17 @@ def test_a_rollback_has_to_be_confirmed_by_its_name(nbr: Nbr, nodes: list[Couch]
             assert nodes[0].has(database, "later")
             terminal.type(f"{typed}\n")
             assert terminal.wait_end(60) == code, terminal.text
+    assert not nodes[0].has(database, "later")
+
+    nodes[0].put(database, {"_id": "later"})
+    (jobs,) = nbr.lines("jobs", "--kind", "restore", "--database", database)
+    (job,) = [job["id"] for job in jobs["jobs"]]
+    assert nbr.run("jobs", "retry", job).returncode == 2
+    assert nodes[0].has(database, "later")
+    with nbr.on_terminal("jobs", "retry", job) as terminal:
+        terminal.wait_for(f"Type {database} to go on")
+        terminal.type(f"{database}\n")
+        assert terminal.wait_end(60) == 0, terminal.text
     assert not nodes[0].has(database, "later")
     assert nbr.run("backup", "verify", backup).returncode == 0
 

@@ -7,18 +7,24 @@ from typing import Any
 
 import pytest
 
+from api.backup_schemas import MOST_BACKUPS_A_PAGE, MOST_ENTRIES_A_PAGE
+from api.database_schemas import MOST_DATABASES_A_PAGE
+from api.schemas import MOST_EVENTS_A_PAGE, MOST_JOBS_A_PAGE, MOST_STATUS_DATABASES
+from cli.commands.seeing import PAGE
 from cli.errors import Exit
 from tests.unit.cli import bodies
 from tests.unit.cli.bodies import BACKUP, ID, cluster, job, link, node, status, system
 from tests.unit.cli.terminal import Reply, Stream, Terminal, problem, told
 
 HEALTH, NODES, STATUS = "GET /api/replication/health", "GET /api/nodes", "GET /api/replication/status"
+INFO = "GET /api/replication/info"
 CRASHING = link(target="replica2", state="crashing", last_error="it [red]hurts", remedy="rest", lag=None)
 
 
 def standing(terminal: Terminal, *links: dict[str, Any], verdict: str = "healthy", **more: Any) -> None:
     terminal.api.on(HEALTH, cluster(verdict))
     terminal.api.on(NODES, {"primary": "primary", "nodes": [node()], "observed_at": bodies.AT})
+    terminal.api.on(INFO, {"settings": {"REPLICATION_RETRY_SECONDS": 30, "HEALTH_INTERVAL": 10}})
     terminal.api.on(STATUS, status(*links, **more))
 
 
@@ -52,6 +58,10 @@ def test_status_counts_what_is_well_and_lists_what_is_not(terminal: Terminal) ->
         ("healthy", [link(doc_write_failures=1)], Exit.NOT_WELL),
         ("healthy", [link(mode="on-change", state="behind", lag=3)], Exit.WELL),
         ("healthy", [link(mode="on-change", state="failing")], Exit.NOT_WELL),
+        ("healthy", [link(lag=None)], Exit.NOT_WELL),
+        ("healthy", [link(observed_at=None)], Exit.NOT_WELL),
+        ("healthy", [link(observed_at="2026-11-23T14:55:30.000Z")], Exit.WELL),  # 270 s before the sweep
+        ("healthy", [link(observed_at="2026-11-23T14:55:29.000Z")], Exit.NOT_WELL),
     ],
 )
 def test_status_exits_with_the_verdict(
@@ -59,6 +69,35 @@ def test_status_exits_with_the_verdict(
 ) -> None:
     standing(terminal, *links, verdict=verdict)
     assert terminal.run("status").exit_code == code
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"observed_at": None},
+        {"mode": None},
+        {"removed": {"pdfs": ["replica1"]}},
+        {"security_differs": {"pdfs": ["replica1"]}},
+    ],
+    ids=["no-sweep", "no-mode", "deleted", "security"],
+)
+def test_what_is_not_known_or_stands_apart_is_not_well(terminal: Terminal, known: dict[str, Any]) -> None:
+    standing(terminal, link(), **known)
+    assert terminal.run("status").exit_code == Exit.NOT_WELL
+
+
+def test_links_of_which_too_little_is_known_are_counted_and_listed(terminal: Terminal) -> None:
+    standing(terminal, link(), link(target="b", lag=None), link(target="c", observed_at="2026-11-23T14:00:00.000Z"))
+    done = terminal.run("status")
+    assert "Links: 3, 0 not well, 0 with changes on the way, 2 not known" in done.stdout
+    assert [line.split()[2] for line in done.stdout.splitlines()[4:]] == ["b", "c"]
+
+
+def test_commands_that_are_shown_can_be_copied_whatever_the_name(terminal: Terminal) -> None:
+    standing(terminal, removed={"a$(x)": ["replica1"]})
+    assert "nbr setup 'a$(x)' makes it" in terminal.run("status").stdout
+    terminal.api.on("GET /api/databases", {"databases": [], "total": 9, "matching": 9, "next": "a$(x)"})
+    assert "--cursor 'a$(x)'" in terminal.run("databases").stderr
 
 
 def test_status_reads_every_page(terminal: Terminal) -> None:
@@ -218,10 +257,11 @@ def test_maintenance_has_to_say_which(terminal: Terminal) -> None:
 )
 def test_what_is_asked_for(terminal: Terminal, arguments: str, call: str, body: dict[str, Any]) -> None:
     terminal.api.on(f"POST /api{call}", Reply(202, job("queued")))
+    terminal.api.on(f"GET /api/jobs/{ID}", job("failed"))
     done = terminal.run(*arguments.split(), "--no-wait")
     assert done.stdout == f"{ID}\n", done.output
     assert done.exit_code == Exit.WELL
-    assert terminal.api.asked[0].body == body
+    assert terminal.api.asked[-1].body == body
 
 
 @pytest.mark.parametrize(
@@ -302,6 +342,49 @@ def test_a_job_that_was_quicker_than_its_end(terminal: Terminal) -> None:
     assert "had succeeded before" in done.stderr
 
 
+def restored(**more: Any) -> dict[str, Any]:
+    params = {"backup": BACKUP, "database": "pdfs", "as": None, "mode": "rollback", "dry_run": False, **more}
+    return job("failed", kind="restore", params=params)
+
+
+@pytest.mark.parametrize(
+    ("ended", "told_"),
+    [
+        (restored(), "pdfs will go back"),
+        (restored(mode="cluster"), "Everything in backup"),
+        (restored(mode="new", **{"as": "p2"}), "p2 will be made"),
+        (job("failed", kind="hold-backup", database=None, params={"backup": BACKUP, "on": False}), "legal hold"),
+    ],
+    ids=["rollback", "cluster", "new", "release"],
+)
+def test_a_retry_of_what_cannot_be_undone_has_to_be_confirmed(
+    terminal: Terminal, ended: dict[str, Any], told_: str
+) -> None:
+    terminal.api.on(f"GET /api/jobs/{ID}", ended)
+    terminal.api.on(f"POST /api/jobs/{ID}/retry", Reply(202, job("queued")))
+    done = terminal.run("jobs", "retry", ID, "--no-wait")
+    assert done.exit_code == Exit.USAGE
+    assert told_ in done.stderr
+    assert "--yes" in done.stderr
+    assert terminal.api.calls() == [f"GET /api/jobs/{ID}"]
+    assert terminal.run("jobs", "retry", ID, "--no-wait", "--yes").exit_code == Exit.WELL
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        restored(dry_run=True),
+        job("failed", kind="hold-backup", params={"backup": BACKUP, "on": True}),
+        job("cancelled"),
+    ],
+    ids=["dry-run", "hold", "sync"],
+)
+def test_other_retries_are_begun_at_once(terminal: Terminal, ended: dict[str, Any]) -> None:
+    terminal.api.on(f"GET /api/jobs/{ID}", ended)
+    terminal.api.on(f"POST /api/jobs/{ID}/retry", Reply(202, job("queued")))
+    assert terminal.run("jobs", "retry", ID, "--no-wait").exit_code == Exit.WELL
+
+
 # --- backups
 
 
@@ -371,6 +454,31 @@ def test_an_option_that_does_not_exist_is_named(terminal: Terminal) -> None:
     done = terminal.run("status", "--token", "x")
     assert done.exit_code == Exit.USAGE
     assert "--token" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "most"),
+    [
+        ("databases", MOST_DATABASES_A_PAGE),
+        ("jobs", MOST_JOBS_A_PAGE),
+        ("backup list", MOST_BACKUPS_A_PAGE),
+        ("backup show latest", MOST_ENTRIES_A_PAGE),
+        ("events", MOST_EVENTS_A_PAGE),
+    ],
+    ids=lambda value: str(value).replace(" ", "-"),
+)
+def test_pages_are_no_longer_than_the_api_makes_them(terminal: Terminal, command: str, most: int) -> None:
+    assert terminal.run(*command.split(), "--limit", str(most + 1)).exit_code == Exit.USAGE
+    assert terminal.api.asked == []
+    terminal.run(*command.split(), "--limit", str(most))
+    assert terminal.api.asked[0].query["limit"] == [str(most)]
+    assert PAGE <= MOST_STATUS_DATABASES
+
+
+def test_what_is_typed_in_no_utf_8_is_no_defect(terminal: Terminal) -> None:
+    assert terminal.run("databases", "\udcff").exit_code == Exit.USAGE
+    terminal.api.on("POST /api/nodes/\ufffd/rejoin", Reply(202, job("queued")))
+    assert terminal.run("nodes", "rejoin", "\udcff", "--no-wait").exit_code == Exit.WELL
 
 
 def test_colours_are_for_terminals(terminal: Terminal) -> None:

@@ -71,6 +71,13 @@ def test_names_that_a_terminal_would_obey_are_not_offered(api: FakeApi) -> None:
     assert offered(api, "sync ") == ["pdfs"]
 
 
+@pytest.mark.parametrize("name", ["a$(x)", "a(b)", "a b", "a;b", "a`b", "a'b", "a~b", "-a", "a*", "a:b", "a\\b", "ä"])
+def test_names_that_a_shell_would_obey_are_not_offered(api: FakeApi, name: str) -> None:
+    plain = "Az0_./+-z"
+    api.on("GET /api/databases", {"databases": [{"name": name}, {"name": plain}], "next": None})
+    assert offered(api, "sync ") == [plain]
+
+
 @pytest.mark.parametrize(
     "answer",
     [requests.ConnectionError("refused"), requests.ReadTimeout(), problem(401, "unauthorized"), {"nodes": [{}]}, {}],

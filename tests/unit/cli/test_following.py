@@ -12,7 +12,7 @@ from cli.api import Api
 from cli.errors import ApiError, Unavailable
 from cli.following import PATIENCE, follow
 from tests.unit.cli.bodies import ID, job, progress
-from tests.unit.cli.terminal import URL, FakeApi, Stream, problem, told
+from tests.unit.cli.terminal import URL, FakeApi, Reply, Stream, problem, told
 
 JOB = f"GET /api/jobs/{ID}"
 EVENTS = f"{JOB}/events"
@@ -88,3 +88,18 @@ def test_a_job_that_is_not_there_is_told_at_once() -> None:
     with pytest.raises(ApiError):
         followed(fake)
     assert len(fake.asked) == 1
+
+
+def test_a_proxy_that_knows_no_api_for_a_moment_is_waited_out() -> None:
+    fake = FakeApi()
+    fake.on(EVENTS, Stream([told(RUNNING)]), Reply(404, "<html>Not found</html>"), Stream([told(DONE)]))
+    seen, _ = followed(fake)
+    assert seen == [RUNNING, DONE]
+
+
+def test_an_address_that_was_never_the_api_is_not_waited_for() -> None:
+    fake = FakeApi()
+    fake.on(EVENTS, Reply(404, "<html>Not found</html>"))
+    with pytest.raises(ApiError, match="is this the API"):
+        followed(fake)
+    assert fake.calls() == [EVENTS]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+import requests
+from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
 from cli.errors import Exit
 from tests.unit.cli.bodies import ID, SYNCED, job, progress
@@ -108,3 +110,62 @@ def test_a_database_that_is_not_there(terminal: Terminal) -> None:
     done = terminal.run("sync", "pdf")
     assert done.exit_code == Exit.NOT_FOUND
     assert "did you mean pdfs?" in done.stderr
+
+
+# --- where no answer comes
+
+
+def keys(terminal: Terminal) -> list[str]:
+    return [asked.headers["Idempotency-Key"] for asked in terminal.api.asked if asked.call == SYNC]
+
+
+LOST = [
+    requests.ReadTimeout(),
+    requests.ConnectionError(ProtocolError("Connection aborted.", ConnectionResetError())),
+    Reply(504, "<html>Gateway time-out</html>"),
+    problem(409, "being-made"),
+]
+LOST_IDS = ["time-out", "reset", "gateway", "being-made"]
+
+
+@pytest.mark.parametrize("lost", LOST, ids=LOST_IDS)
+def test_what_got_no_answer_is_sent_again_with_the_same_key(terminal: Terminal, lost: object) -> None:
+    terminal.api.on(SYNC, lost, Reply(202, job("queued")))
+    assert terminal.run("sync", "pdfs", "--no-wait").exit_code == Exit.WELL
+    first, second = keys(terminal)
+    assert first == second
+    assert len(terminal.pauses) == 1
+
+
+def test_each_command_has_a_key_of_its_own(terminal: Terminal) -> None:
+    terminal.api.on(SYNC, Reply(202, job("queued")))
+    terminal.run("sync", "pdfs", "--no-wait")
+    terminal.run("sync", "pdfs", "--no-wait")
+    assert len(set(keys(terminal))) == 2
+
+
+@pytest.mark.parametrize("lost", LOST, ids=LOST_IDS)
+def test_a_job_that_may_have_begun_is_said_to(terminal: Terminal, lost: object) -> None:
+    refused = requests.ConnectionError(MaxRetryError(None, "/", NewConnectionError(None, "refused")))  # type: ignore[arg-type]
+    for after in (lost, refused):
+        terminal.api.on(SYNC, lost, after)
+        done = terminal.run("sync", "pdfs")
+        assert done.exit_code == Exit.UNAVAILABLE
+        assert "may have begun: `nbr jobs` shows it" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        requests.ConnectTimeout(),
+        requests.ConnectionError(MaxRetryError(None, "/", NewConnectionError(None, "refused"))),  # type: ignore[arg-type]
+        problem(503, "store-unavailable"),
+    ],
+    ids=["time-out", "refused", "no-store"],
+)
+def test_what_cannot_have_begun_is_not_sent_again(terminal: Terminal, refused: object) -> None:
+    terminal.api.on(SYNC, refused)
+    done = terminal.run("sync", "pdfs")
+    assert done.exit_code == Exit.UNAVAILABLE
+    assert "begun" not in done.stderr
+    assert len(keys(terminal)) == 1
