@@ -284,7 +284,7 @@ def test_a_database_that_no_sweep_has_seen_gets_no_job_where_that_is_asked(
     assert store.create(sync(), NOW, only_known=True).what == "unknown"
     assert store_redis.keys("*") == []
 
-    Observations(store_redis).save_sweep({}, {"pdfs": ["a", "b"]})
+    Observations(store_redis).save_sweep({"observed_at": NOW}, {"pdfs": ["a", "b"]})
 
     assert store.create(sync(), NOW, only_known=True).what == "created"
 

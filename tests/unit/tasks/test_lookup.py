@@ -11,14 +11,14 @@ from tests.unit.tasks.world import World
 
 
 def test_a_database_that_the_sweep_saw_exists_and_nobody_is_asked(world: World) -> None:
-    world.seen.save_sweep({}, {"pdfs": ["a"]})
+    world.seen.save_sweep({"observed_at": 1.0}, {"pdfs": ["a"]})
 
     assert world.lookup.find("pdfs") == Found(True, [], [])
     assert world.publisher.looks == []
 
 
 def test_a_database_made_a_second_ago_is_found_by_a_worker(world: World) -> None:
-    world.seen.save_sweep({}, {})
+    world.seen.save_sweep({"observed_at": 1.0}, {})
 
     def answer() -> None:
         while not world.publisher.looks:
@@ -35,7 +35,7 @@ def test_a_database_made_a_second_ago_is_found_by_a_worker(world: World) -> None
 
 
 def test_a_slip_gets_the_nearest_names_and_the_nodes_that_did_not_answer(world: World) -> None:
-    world.seen.save_sweep({}, {"pdfs": ["a"], "categories": ["a"]})
+    world.seen.save_sweep({"observed_at": 1.0}, {"pdfs": ["a"], "categories": ["a"]})
 
     def ask(database: str, box: str) -> None:
         world.seen.answer_look(box, database, [], ["c"])

@@ -111,11 +111,11 @@ def test_what_was_never_seen_is_unknown(world: World) -> None:
 
 
 def test_a_sweep_replaces_the_databases_of_the_one_before(world: World) -> None:
-    world.seen.save_sweep({"n": 1}, {"old": ["a"], "pdfs": ["a"]})
-    world.seen.save_sweep({"n": 2}, {"pdfs": ["b"]})
-    world.seen.save_sweep({"n": 3}, None)
+    world.seen.save_sweep({"observed_at": 1.0}, {"old": ["a"], "pdfs": ["a"]})
+    world.seen.save_sweep({"observed_at": 2.0}, {"pdfs": ["b"]})
+    world.seen.save_sweep({"observed_at": 3.0}, None)
 
-    assert world.seen.sweep() == {"n": 3}
+    assert world.seen.sweep() == {"observed_at": 3.0}
     assert world.seen.database_names() == ["pdfs"]
     assert world.seen.database_nodes("pdfs") == ["b"]
 

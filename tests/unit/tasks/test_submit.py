@@ -143,7 +143,7 @@ def test_an_unknown_database_gets_no_job_where_that_is_asked(world: World) -> No
         world.jobs.submit(sync(), only_known=True)
     assert world.publisher.sent == []
 
-    world.seen.save_sweep({}, {"pdfs": ["a"]})
+    world.seen.save_sweep({"observed_at": 1.0}, {"pdfs": ["a"]})
     assert world.jobs.submit(sync(), only_known=True).reused is None
 
 
