@@ -103,7 +103,7 @@ class DatabaseRow(Figures):
         description="How its changes travel: `continuous`, `on-change` or `off`; null while unknown.",
         examples=["continuous"],
     )
-    last_backup: LastBackupBody | None = Field(description="The newest that holds it; null: there is none.")
+    last_backup: LastBackupBody | None = Field(description="The newest that holds it; null: none is known.")
 
 
 class DatabaseBody(DatabaseRow):

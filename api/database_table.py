@@ -6,6 +6,7 @@ databases is read whole, and no other one: at ten thousand databases each costs 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -95,6 +96,10 @@ class Table:
         """Summaries of those that hold it, newest first."""
         return (self.backups[one] for one in self.held.get(name, []) if one in self.backups)
 
+    @functools.cached_property
+    def _store_read(self) -> bool:
+        return self._parts.backups.observed_at() is not None
+
     # --- which rows, and in which order
 
     def fits(self, name: str, only: Only) -> bool:
@@ -113,9 +118,11 @@ class Table:
         return (largest.fragmentation or 0.0) >= HALF and largest.file - largest.active >= WORTH
 
     def _not_backed_up(self, name: str) -> bool:
-        """To be backed up, and in no good backup that is young enough."""
+        """To be backed up, and in no good backup that is young enough. Before the store was read nothing is known."""
         parts = self._parts
-        if not backed_up(name, parts.backup_plan.include, parts.backup_plan.exclude):
+        if parts.backups.observed_at() is None or not backed_up(
+            name, parts.backup_plan.include, parts.backup_plan.exclude
+        ):
             return False
         oldest = parts.clock() - parts.settings.backup_stale_hours * 3_600
         return not any(is_good(one) and one["started_at"] >= oldest for one in self.backups_of(name))

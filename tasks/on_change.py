@@ -73,19 +73,19 @@ def run_on_change(parts: Parts, cluster: Cluster, database: str, token: str, sto
         failed = True
         again_in = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(parts.dirty.failures(database), 10))
         _tell(parts, database, error)
-    if carried and again_in is None:
-        _count_delay(parts, database, time.time())
+    since = _since(parts, database) if carried and again_in is None else None
     again_at = None if again_in is None else time.time() + again_in
-    parts.dirty.done(database, token, again_at=again_at, failed=failed)
+    still_ours = parts.dirty.done(database, token, again_at=again_at, failed=failed) >= 0
+    if since is not None and still_ours:  # else whoever took it over counts it
+        parts.tallies.change_carried(time.time() - since)
     if not stopping.is_set():
         dispatch(parts, time.time())
 
 
-def _count_delay(parts: Parts, database: str, now: float) -> None:
-    with suppress(StoreUnavailable):  # a figure: not worth the sync
-        since = parts.dirty.carrying_since(database)
-        if since is not None:
-            parts.tallies.change_carried(now - since)
+def _since(parts: Parts, database: str) -> float | None:
+    with suppress(StoreUnavailable):  # of a figure: not worth the sync
+        return parts.dirty.carrying_since(database)
+    return None
 
 
 def _lease(parts: Parts) -> float:

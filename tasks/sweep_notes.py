@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.fresh import fresh_look, fresh_pass
 from tasks.lags import node_lags
 from tasks.wiring import Parts
 from worker.core.health import Verdict
@@ -27,7 +28,10 @@ def note_history(
     links: Mapping[str, Any] | None,
     now: float,
 ) -> None:
-    """`links`: the summary of the last look at them."""
-    lags = node_lags(seen, links, parts.seen.last_pass())
+    """`links`: the summary of the last look at them. What was seen too long ago is no lag of this minute."""
+    last = parts.seen.last_pass()
+    fresh = fresh_look(links, parts.settings, now) if links else True
+    known = fresh and (last is None or fresh_pass(last, parts.settings, now))
+    lags = node_lags(seen, links, last) if known else {}
     for name, node in seen.items():
         parts.seen.history.note(name, now, node.look.latency_ms, lags.get(name), verdicts[name].state)

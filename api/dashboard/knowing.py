@@ -8,8 +8,8 @@ from api.backups import listed
 from api.context import Context
 from api.dashboard.safety import Bounds, Known
 from api.health import look_at
-from api.metrics.fresh import longest_pass
 from api.topology_schemas import TopologyBody
+from tasks.fresh import longest_pass
 from tasks.jobs import Kind, State
 from tasks.store import Filter
 from worker.core.manifest import EVERYTHING

@@ -9,8 +9,8 @@ from prometheus_client.core import Metric
 
 from api.context import Context
 from api.metrics.figure import Distribution, Gauge
-from api.metrics.fresh import fresh_look, fresh_pass
 from tasks.canary import LONGEST_WAIT
+from tasks.fresh import fresh_look, fresh_pass
 from worker.core.lag import LinkState
 
 LINKS = Gauge("links", "Continuous links in each state", "state")

@@ -10,7 +10,7 @@ from prometheus_client.core import Metric
 from api import observed
 from api.context import Context
 from api.metrics.figure import Gauge, states
-from api.metrics.fresh import fresh_look, fresh_pass
+from tasks.fresh import fresh_look, fresh_pass
 from tasks.lags import node_lags
 from worker.core.health import ClusterState, NodeState
 

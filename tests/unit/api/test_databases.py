@@ -460,3 +460,12 @@ def test_a_history_of_nobody_and_of_too_long(world: World) -> None:
     assert world.client.get("/api/nodes/replika1/history").get_json()["nearest"][0] == "replica1"
     for hours in ("0", "25", "x"):
         assert world.client.get(f"/api/nodes/replica1/history?hours={hours}").status_code == 422
+
+
+def test_before_the_store_was_read_nothing_is_known_to_lack_a_backup() -> None:
+    """After Redis was lost, say: all of them would be called unsaved."""
+    world = World(settings(backup_url="memory://"))
+    world.databases("pdfs")
+    assert world.client.get("/api/databases?only=not-backed-up").get_json()["matching"] == 0
+    world.backups.save([], {}, world.now)
+    assert world.client.get("/api/databases?only=not-backed-up").get_json()["matching"] == 1
