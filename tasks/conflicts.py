@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from config.logs import get
+from tasks.fresh import fresh_look
 from tasks.wiring import Parts
 from worker.core import conflicts
 from worker.core.conflicts import Counter
@@ -47,12 +48,14 @@ WINDOW = 500  # databases that are asked for in one call of Redis
 
 @dataclass
 class Run:
-    """One run: until `over` (by time.monotonic), or so many rows. `away`: nodes that have failed in it."""
+    """One run: until `over` (by time.monotonic), or so many rows. `away`: nodes that have failed in it. `doubted`: that
+    are only suspect: what was begun on one is not begun anew elsewhere for a single bad look."""
 
     parts: Parts
     cluster: Cluster
     nodes: dict[str, dict[str, Any]]  # name -> its record in the last sweep, of those that are well; the primary first
     over: float
+    doubted: frozenset[str] = frozenset()
     rows: int = ROWS
     away: set[str] = field(default_factory=set)
 
@@ -61,12 +64,17 @@ class Run:
         return self.rows > 0 and time.monotonic() < self.over
 
     def node_for(self, holders: Sequence[str], so_far: Counter | None) -> str | None:
+        if so_far is not None and so_far.node in self.doubted and so_far.node in holders:
+            return None
         fit = [name for name in self.nodes if name in holders and name not in self.away]
         return so_far.node if so_far is not None and so_far.node in fit else next(iter(fit), None)
 
 
 def run_conflicts(parts: Parts, cluster: Cluster, seconds: float = SECONDS) -> None:
-    run = Run(parts, cluster, _well(parts, cluster), time.monotonic() + seconds)
+    nodes = _nodes(parts, cluster, time.time())
+    well = {name: node for name, node in nodes.items() if node["state"] == NodeState.HEALTHY}
+    doubted = frozenset(name for name, node in nodes.items() if node["state"] == NodeState.SUSPECT)
+    run = Run(parts, cluster, well, time.monotonic() + seconds, doubted)
     if not run.nodes:
         return
     unfinished: deque[str] = deque()
@@ -82,19 +90,26 @@ def run_conflicts(parts: Parts, cluster: Cluster, seconds: float = SECONDS) -> N
             unfinished.append(name)
 
 
-def _well(parts: Parts, cluster: Cluster) -> dict[str, dict[str, Any]]:
-    nodes = {node["name"]: node for node in (parts.seen.sweep() or {}).get("nodes", [])}
+def _nodes(parts: Parts, cluster: Cluster, now: float) -> dict[str, dict[str, Any]]:
+    """As the last sweep saw them, the acting primary first; none where that was too long ago."""
+    sweep = parts.seen.sweep()
+    if sweep is None or not fresh_look(sweep, parts.settings, now):
+        return {}
+    nodes = {node["name"]: node for node in sweep["nodes"]}
     primary = parts.seen.primary()
     order = sorted((name for name in cluster.names if name in nodes), key=lambda name: name != primary)
-    return {name: nodes[name] for name in order if nodes[name]["state"] == NodeState.HEALTHY}
+    return {name: nodes[name] for name in order}
 
 
 def _due(run: Run) -> Iterator[str]:
-    """The databases that are worth a call, each once, from where the last run stopped."""
+    """The databases that are worth a call, each once, from where the last run stopped. To look for them takes time,
+    too: where there are so many that a run ends before, the next one looks further."""
     seen = run.parts.seen
     names, cursor = seen.database_names(), seen.conflicts.cursor()
     names = [name for name in names if name > cursor] + [name for name in names if name <= cursor]
     for start in range(0, len(names), WINDOW):
+        if not run.left:
+            return
         window = names[start : start + WINDOW]
         counters, holders = seen.conflicts.counters(window), seen.nodes_of(window)
         figures = {node: seen.figures.of(node, window) for node in run.nodes}
@@ -108,6 +123,7 @@ def _due(run: Run) -> Iterator[str]:
             seen_as = (known.mark, known.at) if known else (None, None)
             if conflicts.due(here, run.nodes[node]["uuid"], *seen_as):
                 yield name
+        seen.conflicts.save_cursor(window[-1])
 
 
 def _turn(run: Run, name: str) -> bool:
@@ -136,6 +152,6 @@ def _turn(run: Run, name: str) -> bool:
             run.away.add(node)
         return True
     except (AttributeError, KeyError, TypeError, ValueError):
-        log.warning("conflicts not counted", database=name, node=node, error="not in the form that is known")
+        log.warning("conflicts not counted", database=name, node=node, error="not in the form known", exc_info=True)
         return True
     return False

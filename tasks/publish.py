@@ -23,6 +23,8 @@ from tasks.redis import StoreUnavailable, translated
 
 _EMBEDDED = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 _PERSISTENT = 2
+# seconds; whoever asks how long the queues are (a scrape, the reaper) asks again soon, and others wait for the answer
+_PATIENCE = {"socket_timeout": 2}
 
 
 class Publisher:
@@ -58,7 +60,7 @@ class Publisher:
 
     def _depths(self, queues: Sequence[str]) -> dict[str, int]:
         try:
-            with translated(), self._app.connection_for_write() as connection:
+            with translated(), self._app.connection_for_write(transport_options=_PATIENCE) as connection:
                 return {queue: _messages(connection.default_channel, queue) for queue in queues}
         except (OperationalError, OSError) as error:
             raise StoreUnavailable(f"the queue does not answer ({type(error).__name__})") from error

@@ -194,3 +194,52 @@ def test_an_unfinished_count_is_not_told(world: World, whole: bool) -> None:
     world.seen.conflicts.save("pdfs", counter, whole=whole)
 
     assert (world.seen.conflicts.counts() != {}) is whole
+
+
+class Brief(conflicts.Run):
+    """Its time is over after one look at the clock."""
+
+    looks = 1
+
+    @property
+    def left(self) -> bool:
+        self.looks -= 1
+        return self.looks >= 0
+
+
+def test_a_look_that_takes_longer_than_a_run_goes_on_in_the_next(world: World, cluster: Cluster) -> None:
+    """Else the databases at the end would never be counted."""
+    names = [f"d{number:04}" for number in range(conflicts.WINDOW + 1)]
+    world.seen.save_sweep({"observed_at": NOW, "cluster": "healthy", "nodes": []}, {name: ["a"] for name in names})
+    assert list(conflicts._due(Brief(world.parts, cluster, {}, over=0.0))) == []
+    assert world.seen.conflicts.cursor() == names[conflicts.WINDOW - 1]
+
+
+def test_one_bad_look_at_its_node_throws_no_count_away(world: World, couch: FakeCouch, cluster: Cluster) -> None:
+    conflict(couch, "pdfs", "one")
+    look_and_count(world, cluster)
+    sweep = world.seen.sweep()
+    assert sweep is not None
+    for node in sweep["nodes"]:
+        node["state"] = "suspect" if node["name"] == "a" else node["state"]
+    world.seen.save_sweep(sweep, {"pdfs": ["a", "b"]})
+    couch["a"].databases["pdfs"].write({"_id": "two"})
+    couch.requests.clear()
+
+    run_conflicts(world.parts, cluster)
+
+    assert reads(couch) == []
+    assert world.seen.conflicts.counters(["pdfs"])["pdfs"].node == "a"
+
+
+def test_by_a_sweep_of_long_ago_nothing_is_counted(world: World, couch: FakeCouch, cluster: Cluster) -> None:
+    conflict(couch, "pdfs", "one")
+    health.look_once(world.parts, cluster)
+    sweep = world.seen.sweep()
+    assert sweep is not None
+    world.seen.save_sweep({**sweep, "observed_at": sweep["observed_at"] - 86_400}, None)
+    couch.requests.clear()
+
+    run_conflicts(world.parts, cluster)
+
+    assert couch.requests == []
