@@ -151,6 +151,6 @@ def test_a_pull_is_joined_by_whoever_asks_for_the_same(scheduled: Site) -> None:
 
     source = Database(scheduled.cluster["a"], name).info()
     assert source is not None
-    assert found[0].docs_written == source.doc_count
-    assert found[1].docs_written in {source.doc_count, 0}  # 0 where it came a moment after the end
-    assert len(found) == 2
+    fewer, more = sorted(stats.docs_written for stats in found)  # either may be told first
+    assert more == source.doc_count
+    assert fewer in {source.doc_count, 0}  # 0 where it came a moment after the end

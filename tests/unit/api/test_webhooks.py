@@ -229,7 +229,7 @@ def test_a_broker_that_is_away_costs_no_registration(world: World) -> None:
         away.audit,
         away.sign_ins,
         away.receivers,
-        away.figures,
+        away.workload,
     ).test_client()
 
     answer = fresh.post("/api/webhooks", json={"url": URL})
