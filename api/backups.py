@@ -57,7 +57,7 @@ _PATH = {
 @blueprint.post("")
 @operation(
     Operation("Back up databases, or all of them, as one set.", JOB_ANSWERS, (409, 503),
-              body=BackupRequest, headers=JOB_HEADERS)
+              body=BackupRequest, bare=True, headers=JOB_HEADERS)
 )  # fmt: skip
 def make() -> Response:
     asked = reading.optional_body(BackupRequest)
@@ -147,7 +147,7 @@ def restore(backup_id: str) -> Response:
 @blueprint.post("/<backup:backup_id>/verify")
 @operation(
     Operation("Compare a backup with its checksums, or restore it as a drill.", JOB_ANSWERS, (404, 409, 503),
-              body=CheckRequest, headers=JOB_HEADERS, path=_PATH)
+              body=CheckRequest, bare=True, headers=JOB_HEADERS, path=_PATH)
 )  # fmt: skip
 def verify(backup_id: str) -> Response:
     asked = reading.optional_body(CheckRequest)
@@ -173,7 +173,7 @@ def hold(backup_id: str) -> Response:
 @blueprint.post("/prune")
 @operation(
     Operation("Remove what BACKUP_RETENTION does not keep, as is done after every backup.", JOB_ANSWERS, (409, 503),
-              body=PruneRequest, headers=JOB_HEADERS)
+              body=PruneRequest, bare=True, headers=JOB_HEADERS)
 )  # fmt: skip
 def prune() -> Response:
     asked = reading.optional_body(PruneRequest)

@@ -78,7 +78,7 @@ def cancel(job_id: str) -> Response:
 @blueprint.post("/<job_id>/retry")
 @operation(
     Operation("Ask for the same once more, as a new job.", JOB_ANSWERS, (404, 409, 503),
-              body=RetryRequest, headers=JOB_HEADERS, path=_ID)
+              body=RetryRequest, bare=True, headers=JOB_HEADERS, path=_ID)
 )  # fmt: skip
 def retry(job_id: str) -> Response:
     asked = reading.optional_body(RetryRequest)

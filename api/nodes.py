@@ -131,6 +131,7 @@ def ready(name: str) -> Response:
         JOB_ANSWERS,
         (404, 409, 503),
         body=RejoinRequest,
+        bare=True,
         headers=JOB_HEADERS,
         path=_PATH,
     )

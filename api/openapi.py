@@ -69,6 +69,7 @@ class Operation:
     query: type[BaseModel] | None = None
     headers: tuple[str, ...] = ()
     path: Mapping[str, str] = field(default_factory=dict)
+    bare: bool = False  # the body may be left out (api.reading.optional_body)
     open: bool = False  # answered without a token too
     role: Role | None = None  # the least; None: view to look, operate for all else
 
@@ -167,7 +168,10 @@ def _operation(rule: Rule, method: str, entry: Operation, refs: Mapping[Any, Any
         "responses": _responses(entry, method, refs),
     }
     if entry.body:
-        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": refs[entry.body]}}}
+        made["requestBody"] = {
+            "required": not entry.bare,
+            "content": {"application/json": {"schema": refs[entry.body]}},
+        }
     if entry.open:
         made["security"] = [{"bearer": []}, {"cookie": []}, {}]
     return made

@@ -34,6 +34,7 @@ class RotateRequest(In):
         JOB_ANSWERS,
         (409, 503),
         body=RotateRequest,
+        bare=True,
         headers=JOB_HEADERS,
         role=Role.ADMIN,
     )

@@ -32,7 +32,7 @@ def report() -> Response:
 @blueprint.post("/report")
 @operation(
     Operation("Look at all nodes and at our own settings now; the job's `result` is the report.",
-              JOB_ANSWERS, (409, 503), body=ReportRequest, headers=JOB_HEADERS)
+              JOB_ANSWERS, (409, 503), body=ReportRequest, bare=True, headers=JOB_HEADERS)
 )  # fmt: skip
 def make() -> Response:
     asked = reading.optional_body(ReportRequest)

@@ -103,6 +103,7 @@ def delete(webhook_id: str) -> Response:
         JOB_ANSWERS,
         (404, 409, 503),
         body=WebhookTestRequest,
+        bare=True,
         headers=JOB_HEADERS,
         path=_PATH,
         role=Role.ADMIN,

@@ -137,7 +137,8 @@ def test_the_dashboard_shows_every_kind_of_figure() -> None:
     left_out = {figure.full_name for figure in FIGURES} - asked
     assert left_out == {
         "nbr_cluster_state", "nbr_canary_overdue", "nbr_database_bytes", "nbr_database_documents",
-        "nbr_database_conflicts", "nbr_databases_not_shown", "nbr_broker_up", "nbr_metrics_unreadable", "nbr_watcher_feed_open", "nbr_backups",
+        "nbr_database_conflicts", "nbr_databases_not_shown", "nbr_broker_up", "nbr_metrics_unreadable",
+        "nbr_watcher_feed_open", "nbr_backups",
         "nbr_backup_stale", "nbr_backup_store_failing", "nbr_backup_last_failed", "nbr_backup_databases",
         "nbr_backup_documents", "nbr_backup_drill_age_seconds", "nbr_security_not_checked",
         "nbr_security_report_age_seconds",
