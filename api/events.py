@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 
 from api import reading
 from api.answers import answer
-from api.context import context
+from api.context import Context, context
 from api.openapi import Answer, Operation, operation
 from api.schemas import EventBody, EventsBody, EventsQuery
 from tasks.events import EventFilter
@@ -24,7 +24,11 @@ blueprint = Blueprint("events", __name__, url_prefix="/api/events")
     )
 )
 def page() -> Response:
-    asked = reading.query(EventsQuery)
+    return answer(listed(context(), reading.query(EventsQuery)))
+
+
+def listed(parts: Context, asked: EventsQuery) -> EventsBody:
+    """Raises StoreUnavailable."""
     wanted = EventFilter(asked.type, asked.node)
-    found = context().events.list(wanted, before=asked.before, after=asked.after, limit=asked.limit)
-    return answer(EventsBody(events=[EventBody.of(event) for event in found.events], next=found.next))
+    found = parts.events.list(wanted, before=asked.before, after=asked.after, limit=asked.limit)
+    return EventsBody(events=[EventBody.of(event) for event in found.events], next=found.next)

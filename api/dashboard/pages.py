@@ -18,10 +18,10 @@ from api.dashboard.knowing import HOUR, known
 from api.dashboard.rendering import page
 from api.dashboard.words import moment
 from api.database_schemas import HOURS, DatabasesQuery, HistoryBody, Only, Sort
+from api.events import listed as events_listed
 from api.jobs import by_id
 from api.nodes import detail as node_detail
-from api.schemas import EventBody, EventsBody, EventsQuery, JobBody, JobsBody, JobsQuery, NoQuery
-from tasks.events import EventFilter
+from api.schemas import EventsQuery, JobBody, JobsBody, JobsQuery, NoQuery
 from tasks.jobs import Job, Kind, State
 from tasks.store import Filter
 from worker.core.events import EventType
@@ -52,7 +52,7 @@ def overview() -> Response:
         drawing=drawing,
         graph=graph,
         running=[JobBody.of(job) for job in _running(parts)],
-        events=_events(parts, EventsQuery(limit=FEW)).events,
+        events=events_listed(parts, EventsQuery(limit=FEW)).events,
     )
 
 
@@ -93,7 +93,7 @@ def node(name: str) -> Response:
         latency=_line(parts, past, "latency_max_ms"),
         lag=_line(parts, past, "lag"),
         own_database=OWN_DATABASE,
-        events=_events(parts, EventsQuery(node=name, limit=FEW)).events,
+        events=events_listed(parts, EventsQuery(node=name, limit=FEW)).events,
     )
 
 
@@ -137,14 +137,7 @@ def backup(backup_id: str) -> Response:
 @blueprint.get("/events")
 def events() -> Response:
     asked = reading.query(EventsQuery, form=True)
-    return page("events", found=_events(context(), asked), asked=asked, event_types=EventType)
-
-
-def _events(parts: Context, asked: EventsQuery) -> EventsBody:
-    found = parts.events.list(
-        EventFilter(asked.type, asked.node), before=asked.before, after=asked.after, limit=asked.limit
-    )
-    return EventsBody(events=[EventBody.of(event) for event in found.events], next=found.next)
+    return page("events", found=events_listed(context(), asked), asked=asked, event_types=EventType)
 
 
 def _running(parts: Context) -> list[Job]:
