@@ -2,7 +2,8 @@
 
 COUCHDB_TEST_URLS (comma-separated, with credentials) names the nodes to work on; without it the tests start
 three of their own. Tests that stop a node always start it themselves: a real CouchDB where COUCHDB_BIN names
-one, else a stand-in. Databases have random names and are deleted afterwards, replication documents too.
+one, else a stand-in. Databases have random names and are deleted afterwards, replication documents too: on stand-ins
+after each file, because every later sweep looks at all that is left.
 
 What all tests here share ends with the last of them. A system ends with its file: it sweeps and syncs all the time, and
 all others would wait for that.
@@ -60,6 +61,19 @@ def own_nodes(folder: Path) -> list[Couch]:
     return [Couch(node.name, node.url, admin.user, admin.password, node) for node in made]
 
 
+# stand-ins that all tests here share
+_STANDINS: list[Couch] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cleared() -> Iterator[None]:
+    """Asked for first, so it comes last: the systems of the file are gone by then."""
+    yield
+    for node in _STANDINS:
+        for database in () if node.is_dead() else node.databases():
+            node.drop(database)
+
+
 @pytest.fixture(scope="package")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Couch]]:
     """Three nodes that no test stops."""
@@ -69,15 +83,21 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Couch]]:
             pytest.skip("COUCHDB_TEST_URLS has to name three nodes for the system tests")
         yield [Couch.at(name, url) for name, url in zip(NAMES, urls, strict=False)]
         return
-    made = own_nodes(tmp_path_factory.mktemp("nodes"))
-    yield made
-    _stop(made)
+    yield from _shared(tmp_path_factory.mktemp("nodes"))
 
 
 @pytest.fixture(scope="package")
 def _mortals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Couch]]:
-    made = own_nodes(tmp_path_factory.mktemp("mortal-nodes"))
+    yield from _shared(tmp_path_factory.mktemp("mortal-nodes"))
+
+
+def _shared(folder: Path) -> Iterator[list[Couch]]:
+    made = own_nodes(folder)
+    standins = [node for node in made if not node.schedules]
+    _STANDINS.extend(standins)
     yield made
+    for node in standins:
+        _STANDINS.remove(node)
     _stop(made)
 
 

@@ -105,13 +105,23 @@ class Api:
 
     def sync(self, database: str, *, headers: Mapping[str, str] | None = None, **body: Any) -> requests.Response:
         body = {"database": database, **body}
-        return self.call("POST", "/api/replication/sync", json=body, headers=headers)
+        return self._waited(self.call("POST", "/api/replication/sync", json=body, headers=headers), headers, body)
 
     def setup(self, **body: Any) -> requests.Response:
-        return self.call("POST", "/api/replication/setup", json=body)
+        return self._waited(self.call("POST", "/api/replication/setup", json=body), None, body)
 
     def verify(self, **body: Any) -> requests.Response:
-        return self.call("POST", "/api/replication/verify", json=body)
+        return self._waited(self.call("POST", "/api/replication/verify", json=body), None, body)
+
+    def _waited(
+        self, answer: requests.Response, headers: Mapping[str, str] | None, body: Mapping[str, Any]
+    ) -> requests.Response:
+        """With `wait` the job as it ended, though the machine was too busy for the API to see it end."""
+        if headers or not body.get("wait") or answer.status_code != 202:
+            return answer
+        job_id = answer.json()["id"]
+        self.wait_state(job_id, *ENDED, deadline=3 * DEADLINE)
+        return self.get(f"/api/jobs/{job_id}")
 
     def start_sync(self, database: str) -> str:
         """A job's id; not waited for."""

@@ -9,6 +9,7 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,12 @@ CTRL_C = "\x03"
 _STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]")
 
 
+# a run of the tests in the background hands on that SIGINT is ignored, and no shell can undo that
+_HEARS_CTRL_C = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp(sys.argv[1], sys.argv[1:])"
+)
+
+
 class Terminal:
     """80 columns wide. Use as a context manager: what still runs at its end is killed."""
 
@@ -28,8 +35,9 @@ class Terminal:
         self._ours, theirs = pty.openpty()
         # a session of its own whose terminal this is, so that Ctrl-C reaches it as a signal; stty says how wide
         script = ["setsid", "--ctty", "--wait", "sh", "-c", 'stty cols 80 rows 24; exec "$@"', "sh", *command]
+        shell = [sys.executable, "-S", "-c", _HEARS_CTRL_C, *script]
         self._process = subprocess.Popen(
-            script, stdin=theirs, stdout=theirs, stderr=theirs, env={**environ, "TERM": "xterm-256color"}, cwd=folder
+            shell, stdin=theirs, stdout=theirs, stderr=theirs, env={**environ, "TERM": "xterm-256color"}, cwd=folder
         )
         os.close(theirs)
         self.raw = ""

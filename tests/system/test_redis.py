@@ -123,9 +123,9 @@ def test_while_redis_is_away_callers_hear_so_promptly_and_nothing_is_half_writte
     with mid.store() as store:
         assert not [key for key in store.scan_iter() if database in key]
     # and no trace that would swallow the next request
-    again = api.sync(database, wait=True)
+    again = api.sync(database)
     assert again.json()["deduplicated"] is False
-    assert again.json()["state"] == "succeeded"
+    api.wait_succeeded(again.json()["id"])
 
 
 def test_a_hung_redis_is_told_of_as_promptly(mid: System, nodes: list[Couch], fresh: Fresh) -> None:
