@@ -16,7 +16,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -489,6 +489,14 @@ class Settings(BaseModel):
         url = value.get_secret_value()
         if url and urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
             raise ValueError("must be a redis://, rediss:// or unix:// URL of one Redis server (no cluster)")
+        # redis-py takes many options there, of which Celery's broker (kombu) understands these alone: it would stop
+        known = "ssl_" if urlsplit(url).scheme == "rediss" else ()
+        for option, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True):
+            if not option.startswith(known):
+                raise ValueError(
+                    f"the option {option!r} after ? is not understood: user, password and database are written "
+                    "redis://user:password@host:6379/0, and only a rediss:// URL takes options, those that begin with ssl_"
+                )
         return value
 
     @field_validator("api_tokens")

@@ -3,7 +3,8 @@
 Kept in Redis and not in each process, so that whichever API process is asked tells the same, and a worker needs no port
 of its own. Where Redis was emptied they begin at 0 again, as counters of Prometheus may.
 
-Best effort: what cannot be counted now is not counted, and no job fails for that.
+Best effort: what cannot be counted now is not counted, and no job fails for that. Where Redis has counted and its
+answer is lost, the client asks again, and it counts twice.
 """
 
 from __future__ import annotations

@@ -392,6 +392,28 @@ def test_the_broker_is_redis_in_celerys_spelling(url: str, broker: str) -> None:
     assert environment(REDIS_URL=url).celery_broker_url == broker
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://r:6379/0?password=sesame",
+        "rediss://r:6379/0?username=u&password=sesame",
+        "redis://r:6379?db=1",
+        "redis://r:6379/0?ssl_cert_reqs=none",
+        "unix:///run/redis.sock?db=1",
+    ],
+)
+@pytest.mark.parametrize("variable", ["REDIS_URL", "BROKER_URL"])
+def test_options_that_would_stop_the_broker_are_refused_and_told_how_to_write(variable: str, url: str) -> None:
+    with pytest.raises(SettingsError, match="redis://user:password@host:6379/0") as refused:
+        environment(**{variable: url})
+    assert "sesame" not in str(refused.value)
+
+
+def test_how_redis_is_to_prove_itself_may_be_told() -> None:
+    url = "rediss://r:6379/0?ssl_cert_reqs=required&ssl_ca_certs=/etc/ssl/ca.pem"
+    assert environment(REDIS_URL=url).celery_broker_url == url
+
+
 def test_the_broker_may_be_another_redis() -> None:
     settings = environment(REDIS_URL="redis://a:6379/0", BROKER_URL="unix:///run/b.sock")
     assert settings.celery_broker_url == "redis+socket:///run/b.sock"
