@@ -495,7 +495,7 @@ class Settings(BaseModel):
             if not option.startswith(known):
                 raise ValueError(
                     f"the option {option!r} after ? is not understood: user, password and database are written "
-                    "redis://user:password@host:6379/0, and only a rediss:// URL takes options, those that begin with ssl_"
+                    "redis://user:password@host:6379/0, and only rediss:// takes options, those that begin with ssl_"
                 )
         return value
 
