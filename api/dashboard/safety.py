@@ -121,8 +121,8 @@ def _nodes(whole: TopologyBody, now: float) -> tuple[Level, str, str]:
 
 def replication(known: Known) -> Finding:
     level, what, why = _replication(known.whole, known.bounds, known.now)
-    only = {Level.BAD: "?only=broken", Level.UNKNOWN: ""}.get(level, "?only=behind")
-    return Finding("replication", level, what, why, f"/databases{only}")
+    only = {Level.BAD: "broken", Level.UNKNOWN: "unknown"}.get(level, "behind")
+    return Finding("replication", level, what, why, f"/databases?only={only}")
 
 
 def _replication(whole: TopologyBody, bounds: Bounds, now: float) -> tuple[Level, str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from flask.testing import FlaskClient
 
+from api.database_schemas import Only
 from tasks.jobs import JobError, Kind, Progress, Request, State
 from tests.unit.api.backing import backing, backup, identity, read, unreadable
 from tests.unit.api.metrics.scraped import full
@@ -68,6 +69,14 @@ def get(client: FlaskClient, path: str, status: int = 200, **headers: str) -> Pa
 @pytest.fixture(scope="module")
 def seen() -> World:
     return full()
+
+
+def test_databases_are_filtered_by_each_thing_that_can_be_asked(seen: World) -> None:
+    for only in Only:
+        page = get(seen.client, f"/databases?only={only.value}")
+        (chosen,) = [attrs for attrs in page.all("option") if "selected" in attrs and attrs["value"] == only.value]
+        assert chosen
+    assert "lag or state unknown" in page.words
 
 
 @pytest.mark.parametrize("path", PAGES)

@@ -159,6 +159,15 @@ def test_since_when_nobody_has_looked_at_the_nodes() -> None:
         assert assess(whole=whole(status="unknown", observed_at=seen))["nodes"].why.startswith(why)
 
 
+@pytest.mark.parametrize(
+    ("given", "only"),
+    [(link(state="broken", lag=None), "broken"), (link(state="unknown", lag=None), "unknown"), ({}, "behind")],
+    ids=["broken", "unknown", "well"],
+)
+def test_the_reason_leads_to_the_databases_that_it_speaks_of(given: dict[str, Any], only: str) -> None:
+    assert assess(**given)["replication"].href == f"/databases?only={only}"
+
+
 def test_a_whole_node_with_no_link_at_all_is_told() -> None:
     """Its set-up failed, say: nothing lags, because nothing travels."""
     full = whole()
