@@ -17,6 +17,7 @@ import redis
 from tasks.audits_seen import AuditsSeen
 from tasks.conflicts_seen import ConflictsSeen
 from tasks.figures_seen import FiguresSeen
+from tasks.heard import Heard
 from tasks.history_seen import HistorySeen
 from tasks.redis import translated
 from worker.core.health import NodeState, Payment
@@ -42,6 +43,7 @@ class Observations:
         self.figures = FiguresSeen(client)
         self.conflicts = ConflictsSeen(client)
         self.history = HistorySeen(client)
+        self.heard = Heard(client)
 
     # --- the nodes, as the last sweep saw them
 

@@ -6,6 +6,7 @@ from api import observed
 from api.backup_schemas import BackupsQuery, BackupSummary
 from api.backups import listed
 from api.context import Context
+from api.dashboard.processes import processes
 from api.dashboard.safety import Bounds, Known
 from api.health import look_at
 from api.topology_schemas import TopologyBody
@@ -22,9 +23,11 @@ def known(parts: Context, whole: TopologyBody) -> Known:
     """Raises StoreUnavailable."""
     now, settings = parts.clock(), parts.settings
     reconcile = parts.replication.reconcile() or {}
+    service, needs_watcher = look_at(parts), observed.needs_watcher(settings, parts.replication)
+    controls = sum(name.startswith("control") for name in parts.seen.workers(now))
     return Known(
         whole=whole,
-        service=look_at(parts),
+        service=service,
         backups=listed(parts, BackupsQuery()) if parts.backup_plan.on else None,
         last_good=_last_good(parts, now),
         bounds=Bounds(
@@ -36,7 +39,8 @@ def known(parts: Context, whole: TopologyBody) -> Known:
         now=now,
         failed_lately=_failed_since(parts, now - HOUR),
         waiting_since=_waiting_since(parts),
-        needs_watcher=observed.needs_watcher(settings, parts.replication),
+        needs_watcher=needs_watcher,
+        ours=[*processes(service, controls, parts.seen.heard.last(), needs_watcher=needs_watcher)],
         removed=reconcile.get("removed", {}),
         differing=(parts.replication.security() or {}).get("differing", {}),
     )

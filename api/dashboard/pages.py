@@ -39,7 +39,8 @@ def overview() -> Response:
     reading.query(NoQuery)
     parts = context()
     whole = topology.picture(parts)
-    findings = safety.assess(known(parts, whole))
+    facts = known(parts, whole)
+    findings = safety.assess(facts)
     level = safety.worst(findings)
     drawing = graph.draw([node.name for node in whole.nodes], [(link.source, link.target) for link in whole.links])
     return page(
@@ -51,6 +52,7 @@ def overview() -> Response:
         headline=safety.HEADLINES[level],
         drawing=drawing,
         graph=graph,
+        ours=facts.ours,
         running=[JobBody.of(job) for job in _running(parts)],
         events=events_listed(parts, EventsQuery(limit=FEW)).events,
     )

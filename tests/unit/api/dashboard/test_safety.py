@@ -8,6 +8,7 @@ import pytest
 
 from api.backup_schemas import BackupsBody
 from api.dashboard import safety
+from api.dashboard.processes import processes
 from api.dashboard.safety import Bounds, Finding, Known, Level
 from api.schemas import ServiceHealth
 from api.topology_schemas import TopologyBody
@@ -183,6 +184,11 @@ def test_the_last_good_backup_counts_however_many_came_after_it() -> None:
     assert (found.level, found.what) == (Level.OK, "Last good backup: 1 h ago")
 
 
-def test_since_when_nobody_looks_after_things() -> None:
-    found = assess(service=service(beat=False))["processes"]
-    assert found.why.startswith("Silent for 1 min 30 s:")
+@pytest.mark.parametrize(
+    ("controls", "who"), [(0, "the control process"), (1, "beat")], ids=["no-control", "control-lives"]
+)
+def test_since_when_nobody_looks_after_things_and_who_is_missing(controls: int, who: str) -> None:
+    silent = service(beat=False)
+    found = assess(service=silent, ours=[*processes(silent, controls, {}, needs_watcher=False)])["processes"]
+    assert found.why == f"Silent for 1 min 30 s: {who} is not running"
+    assert found.href == "/#processes"
