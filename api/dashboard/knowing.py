@@ -10,10 +10,10 @@ from api.dashboard.processes import processes
 from api.dashboard.safety import Bounds, Known
 from api.health import look_at
 from api.topology_schemas import TopologyBody
+from tasks.backups_seen import newest_good
 from tasks.fresh import longest_pass
 from tasks.jobs import Kind, State
 from tasks.store import Filter
-from worker.core.manifest import EVERYTHING
 
 HOUR = 3_600.0
 STORE_OLD = 1_800.0  # seconds; it is read every five minutes (tasks.catalogue)
@@ -47,13 +47,8 @@ def known(parts: Context, whole: TopologyBody) -> Known:
 
 
 def _last_good(parts: Context, now: float) -> BackupSummary | None:
-    """Of everything. One from the future tells that a clock was ahead, and nothing of how old the newest is."""
-    if not parts.backup_plan.on:
-        return None
-    for one in parts.backups.all():
-        if one["readable"] and one["good"] and one["scope"] == [EVERYTHING] and one["started_at"] <= now:
-            return BackupSummary.of(one, now)
-    return None
+    found = newest_good(parts.backups.all(), now) if parts.backup_plan.on else None
+    return BackupSummary.of(found, now) if found else None
 
 
 def _failed_since(parts: Context, since: float) -> int:

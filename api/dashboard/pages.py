@@ -20,8 +20,9 @@ from api.dashboard.words import moment
 from api.database_schemas import HOURS, DatabasesQuery, HistoryBody, Only, Sort
 from api.events import listed as events_listed
 from api.jobs import by_id
+from api.jobs import listed as jobs_listed
 from api.nodes import detail as node_detail
-from api.schemas import EventsQuery, JobBody, JobsBody, JobsQuery, NoQuery
+from api.schemas import EventsQuery, JobBody, JobsQuery, NoQuery
 from tasks.jobs import Job, Kind, State
 from tasks.store import Filter
 from worker.core.events import EventType
@@ -103,10 +104,8 @@ def node(name: str) -> Response:
 def jobs() -> Response:
     asked = reading.query(JobsQuery, form=True)
     parts = context()
-    wanted = Filter(asked.kind, asked.state, asked.database)
-    found = parts.jobs.list(wanted, cursor=asked.cursor, limit=asked.limit)
-    body = JobsBody(jobs=[JobBody.of(job) for job in found.jobs], next=found.next_cursor)
-    return page("jobs", found=body, asked=asked, counts=parts.jobs.counts(), kinds=Kind, states=State)
+    found = jobs_listed(parts, asked)
+    return page("jobs", found=found, asked=asked, counts=parts.jobs.counts(), kinds=Kind, states=State)
 
 
 @blueprint.get("/jobs/<job_id>")
