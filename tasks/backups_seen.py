@@ -11,7 +11,7 @@ from typing import Any
 
 import redis
 
-from tasks.redis import translated
+from tasks.redis import fields, translated
 from worker.core.manifest import EVERYTHING
 
 PREFIX = "nbr:seen:backups"
@@ -79,13 +79,7 @@ class BackupsSeen:
 
     def holding(self, databases: list[str] | None = None) -> dict[str, list[str]]:
         """Database -> the backups that hold it, newest first, of these (None: of all) that are in one."""
-        with translated():
-            if databases is None:
-                rows = self._redis.hgetall(BY_DATABASE)
-            else:
-                found = self._redis.hmget(BY_DATABASE, databases) if databases else []
-                rows = dict(zip(databases, found, strict=True))
-        return {name: row.split(" ") for name, row in rows.items() if row}
+        return {name: row.split(" ") for name, row in fields(self._redis, BY_DATABASE, databases).items()}
 
     def observed_at(self) -> float | None:
         return self.noted("observed_at")  # type: ignore[no-any-return]
