@@ -10,7 +10,6 @@ import base64
 import fnmatch
 import heapq
 import json
-from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -28,7 +27,7 @@ from api.database_schemas import (
     Sort,
 )
 from api.database_table import Table, is_good
-from api.errors import Problem, invalid
+from api.errors import invalid, unknown_database
 from api.status import Status
 from tasks.figures_seen import Kept
 from worker.core.names import nearest
@@ -62,7 +61,7 @@ def one(parts: Context, name: str) -> DatabaseBody:
     """Raises Problem 404, with the nearest names."""
     table = Table(parts, [name])
     if name not in table.nodes:
-        raise unknown_database(name, parts.seen.database_names())
+        raise unknown_database(name, nearest(name, parts.seen.database_names()))
     status = Status(parts.settings, parts.seen, parts.replication)
     return DatabaseBody.model_validate(
         {
@@ -73,12 +72,6 @@ def one(parts: Context, name: str) -> DatabaseBody:
             "backups": [_backup(found) for found in islice(table.backups_of(name), MOST_BACKUPS)],
         }
     )
-
-
-def unknown_database(name: str, known: Iterable[str]) -> Problem:
-    close = nearest(name, known)
-    hint = f"; did you mean {' or '.join(close)}?" if close else "."
-    return Problem("unknown-database", f"the last sweep saw no database {name!r}{hint}", nearest=close)
 
 
 # --- order

@@ -25,6 +25,7 @@ class Only(StrEnum):
     FRAGMENTED = "fragmented"
     NOT_BACKED_UP = "not-backed-up"
     BROKEN = "broken"
+    UNKNOWN = "unknown"
 
 
 class Sort(StrEnum):
@@ -52,7 +53,9 @@ class DatabasesQuery(In):
     search: str | None = Field(
         None, min_length=1, max_length=MAX_LENGTH, description="A part of the name; with `*` or `?` the whole name."
     )
-    only: Only | None = Field(None, description="Only databases of which this is known.")
+    only: Only | None = Field(
+        None, description="Only databases of which this is so; `unknown`: nobody can tell their lag or state."
+    )
     sort: Sort = Field(
         Sort.NAME, description="By name, or the largest first; `backup`: never backed up first, then the oldest."
     )

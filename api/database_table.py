@@ -15,6 +15,7 @@ from api.context import Context
 from api.database_schemas import Only, Sort
 from api.status import Status, Travel
 from tasks.figures_seen import Kept
+from tasks.fresh import fresh_pass
 from worker.core.conflicts import Count
 from worker.core.rules import Mode
 from worker.core.selecting import backed_up
@@ -109,7 +110,24 @@ class Table:
             return self._fragmented(name)
         if only is Only.NOT_BACKED_UP:
             return self._not_backed_up(name)
+        if only is Only.UNKNOWN:
+            return self._unknown(name)
         return self.state(name) is _STATES[only]
+
+    def _unknown(self, name: str) -> bool:
+        """Replicated, and nobody can tell how it stands or how far it is behind: what was seen too long ago says
+        nothing of now."""
+        if self.state(name) is None:
+            return False
+        mode, _ = self.travels.get(name, (None, None))
+        return mode in self._unseen or self.state(name) is DatabaseState.UNKNOWN or self.lag(name) is None
+
+    @cached_property
+    def _unseen(self) -> set[str]:
+        """Modes of travelling that nobody has looked at for too long."""
+        parts = self._parts
+        looks = {Mode.CONTINUOUS: parts.replication.links_summary(), Mode.ON_CHANGE: parts.seen.last_pass()}
+        return {mode.value for mode, look in looks.items() if not fresh_pass(look, parts.settings, parts.clock())}
 
     def _fragmented(self, name: str) -> bool:
         largest = self.largest(name)

@@ -93,6 +93,12 @@ def unknown_job(job_id: str) -> Problem:
     return Problem("unknown-job", f"there is no job {job_id!r}: it never was, or its result has been forgotten")
 
 
+def unknown_database(name: str, close: Sequence[str], who: str = "the last sweep saw no") -> Problem:
+    """`close`: names that look alike. `who`: looked for it."""
+    hint = f"; did you mean {' or '.join(close)}?" if close else "."
+    return Problem("unknown-database", f"{who} database {name!r}{hint}", nearest=list(close))
+
+
 def unknown_node(name: str, known: Sequence[str]) -> Problem:
     close = nearest(name, known)
     hint = f"; did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(known)}" if known else ""

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, g
 from api import auth, reading
 from api.answers import SOON, answer
 from api.backups import require_on
-from api.context import context
+from api.context import Context, context
 from api.errors import Problem, unknown_job
 from api.openapi import Answer, Operation, operation
 from api.rotation import require_change
@@ -34,10 +34,14 @@ _ID = {"job_id": "The job's id."}
 @blueprint.get("")
 @operation(Operation("Jobs, newest first.", {200: Answer("One page.", JobsBody)}, (503,), query=JobsQuery))
 def page() -> Response:
-    asked = reading.query(JobsQuery)
+    return answer(listed(context(), reading.query(JobsQuery)))
+
+
+def listed(parts: Context, asked: JobsQuery) -> JobsBody:
+    """Raises StoreUnavailable."""
     wanted = Filter(asked.kind, asked.state, asked.database)
-    found = context().jobs.list(wanted, cursor=asked.cursor, limit=asked.limit)
-    return answer(JobsBody(jobs=[JobBody.of(job) for job in found.jobs], next=found.next_cursor))
+    found = parts.jobs.list(wanted, cursor=asked.cursor, limit=asked.limit)
+    return JobsBody(jobs=[JobBody.of(job) for job in found.jobs], next=found.next_cursor)
 
 
 @blueprint.get("/<job_id>")

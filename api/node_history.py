@@ -9,7 +9,8 @@ from worker.core.history import MINUTE
 
 def history(parts: Context, node: str, hours: int) -> HistoryBody:
     """`node` is one that is configured."""
-    points = parts.seen.history.of(node, parts.clock() - hours * 3_600)
+    now = parts.clock()
+    points = parts.seen.history.of(node, now - hours * 3_600, now)
     return HistoryBody(
         node=node,
         observed_at=(parts.seen.sweep() or {}).get("observed_at"),

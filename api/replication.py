@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from api import observed, reading
 from api.answers import answer
 from api.context import context
-from api.errors import Problem, invalid
+from api.errors import invalid, unknown_database
 from api.openapi import Answer, Operation, operation
 from api.schemas import (
     CanaryBody,
@@ -104,9 +104,7 @@ def status() -> Response:
     page = later[: asked.limit]
     links = status.rows(page)
     if asked.database is not None and not links and not parts.seen.database_nodes(asked.database):
-        raise _unknown_database(
-            asked.database, nearest(asked.database, parts.seen.database_names()), "the last sweep saw no"
-        )
+        raise unknown_database(asked.database, nearest(asked.database, parts.seen.database_names()))
     differing = (parts.replication.security() or {}).get("differing", {})
     return answer(
         ReplicationStatus(
@@ -178,12 +176,7 @@ def _require_database(database: str) -> None:
     nobody_answered = bool(configured) and configured <= set(found.unreachable)
     if found.exists is not False or nobody_answered:
         return
-    problem = _unknown_database(database, found.nearest, "no node that answered has a")
+    problem = unknown_database(database, found.nearest, "no node that answered has a")
     if found.unreachable:
         problem.detail += f" Not reached, so not asked: {', '.join(found.unreachable)}."
     raise problem
-
-
-def _unknown_database(database: str, close: list[str], who: str) -> Problem:
-    hint = f"; did you mean {' or '.join(close)}?" if close else "."
-    return Problem("unknown-database", f"{who} database {database!r}{hint}", nearest=close)

@@ -168,6 +168,7 @@ def _heartbeat(parts: Parts, name: str, stopping: threading.Event) -> None:
     while True:
         try:
             parts.seen.worker_alive(name, time.time())
+            parts.seen.heard.note(name, time.time())
             parts.in_force.aware(name, time.time())
             if stopping.wait(HEARTBEAT_EVERY):
                 parts.seen.worker_gone(name)

@@ -11,6 +11,7 @@ from config.logs import get
 from tasks import catalogue
 from tasks.backup_care import prune_all
 from tasks.backup_nodes import ranked
+from tasks.backups_seen import newest_good
 from tasks.jobs import Job
 from tasks.policy import gives_up
 from tasks.redis import StoreUnavailable
@@ -86,11 +87,11 @@ def _back_up(parts: Parts, cluster: Cluster, job: Job, control: Control, made: s
 
 def _before(parts: Parts) -> tuple[str, set[str]]:
     """The newest good backup of everything, and its users' databases."""
-    for one in parts.backups.all():
-        if one["readable"] and one["good"] and one["scope"] == [EVERYTHING]:
-            names = {row["database"] for row in parts.backups.entries(one["id"])}
-            return one["id"], {name for name in names if not name.startswith("_")}
-    return "", set()
+    found = newest_good(parts.backups.all())
+    if found is None:
+        return "", set()
+    names = {row["database"] for row in parts.backups.entries(found["id"])}
+    return found["id"], {name for name in names if not name.startswith("_")}
 
 
 def _refuse_emptiness(parts: Parts, found: choose.Chosen) -> None:

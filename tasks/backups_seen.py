@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import redis
 
-from tasks.redis import translated
+from tasks.redis import fields, translated
+from worker.core.manifest import EVERYTHING
 
 PREFIX = "nbr:seen:backups"
 SUMMARIES = f"{PREFIX}:summaries"  # hash: id -> JSON
 ENTRIES = f"{PREFIX}:entries"  # hash: id -> its databases, packed: there may be ten thousand
 BY_DATABASE = f"{PREFIX}:by-database"  # hash: database -> the ids of the backups that hold it, newest first
 STATE = f"{PREFIX}:state"  # hash: name -> JSON
+
+
+def newest_good(summaries: Iterable[dict[str, Any]], until: float = math.inf) -> dict[str, Any] | None:
+    """Of everything. `summaries`: newest first. `until`: now, where it is asked how old it is: one from the future
+    tells that a clock was ahead, and nothing of how old the newest is."""
+    for one in summaries:
+        if one["readable"] and one["good"] and one["scope"] == [EVERYTHING] and one["started_at"] <= until:
+            return one
+    return None
 
 
 class BackupsSeen:
@@ -68,13 +79,7 @@ class BackupsSeen:
 
     def holding(self, databases: list[str] | None = None) -> dict[str, list[str]]:
         """Database -> the backups that hold it, newest first, of these (None: of all) that are in one."""
-        with translated():
-            if databases is None:
-                rows = self._redis.hgetall(BY_DATABASE)
-            else:
-                found = self._redis.hmget(BY_DATABASE, databases) if databases else []
-                rows = dict(zip(databases, found, strict=True))
-        return {name: row.split(" ") for name, row in rows.items() if row}
+        return {name: row.split(" ") for name, row in fields(self._redis, BY_DATABASE, databases).items()}
 
     def observed_at(self) -> float | None:
         return self.noted("observed_at")  # type: ignore[no-any-return]

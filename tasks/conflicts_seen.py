@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from tasks.redis import translated
+from tasks.redis import fields, translated
 from worker.core import conflicts
 from worker.core.conflicts import Count, Counter
 
@@ -47,14 +47,14 @@ class ConflictsSeen:
 
     def counters(self, databases: list[str]) -> dict[str, Counter]:
         """Of those of these databases that have one."""
-        rows = self._rows(COUNTERS, databases)
+        rows = fields(self._redis, COUNTERS, databases)
         found = {name: conflicts.from_json(json.loads(row)) for name, row in rows.items()}
         return {name: counter for name, counter in found.items() if counter is not None}
 
     def counts(self, databases: list[str] | None = None) -> dict[str, Count]:
         """Of these databases (None: of all) as far as they are known."""
         found = {}
-        for name, row in self._rows(COUNTS, databases).items():
+        for name, row in fields(self._redis, COUNTS, databases).items():
             try:
                 found[name] = Count(*json.loads(row))
             except TypeError:  # another version of ours wrote it
@@ -89,10 +89,3 @@ class ConflictsSeen:
     def save_cursor(self, database: str) -> None:
         with translated():
             self._redis.set(CURSOR, database)
-
-    def _rows(self, key: str, databases: list[str] | None) -> dict[str, str]:
-        with translated():
-            if databases is None:
-                return dict(self._redis.hgetall(key))
-            rows = self._redis.hmget(key, databases) if databases else []
-        return {name: row for name, row in zip(databases, rows, strict=True) if row}

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import redis
 
-from tasks.redis import translated
+from tasks.redis import fields, translated
 from worker.core.disk import fragmentation
 from worker.core.figures import Asked, Figures
 
@@ -74,14 +74,7 @@ class FiguresSeen:
 
     def of(self, node: str, databases: list[str] | None = None) -> dict[str, Kept]:
         """Database -> what is kept of it, of these (None: of all), as far as it is."""
-        with translated():
-            if databases is None:
-                rows = self._redis.hgetall(PREFIX + node)
-            elif databases:
-                rows = dict(zip(databases, self._redis.hmget(PREFIX + node, databases), strict=True))
-            else:
-                rows = {}
-        read = ((name, _read(row)) for name, row in rows.items() if row)
+        read = ((name, _read(row)) for name, row in fields(self._redis, PREFIX + node, databases).items())
         return {name: kept for name, kept in read if kept is not None}
 
 

@@ -17,8 +17,9 @@ import redis
 from tasks.audits_seen import AuditsSeen
 from tasks.conflicts_seen import ConflictsSeen
 from tasks.figures_seen import FiguresSeen
+from tasks.heard import Heard
 from tasks.history_seen import HistorySeen
-from tasks.redis import translated
+from tasks.redis import fields, translated
 from worker.core.health import NodeState, Payment
 from worker.core.register import Register, as_json, from_json
 from worker.core.routing import Way
@@ -42,6 +43,7 @@ class Observations:
         self.figures = FiguresSeen(client)
         self.conflicts = ConflictsSeen(client)
         self.history = HistorySeen(client)
+        self.heard = Heard(client)
 
     # --- the nodes, as the last sweep saw them
 
@@ -161,13 +163,7 @@ class Observations:
 
     def nodes_of(self, databases: list[str] | None = None) -> dict[str, list[str]]:
         """Database -> the nodes that have it, of these (None: of all) that any has."""
-        with translated():
-            if databases is None:
-                rows = self._redis.hgetall(DATABASES)
-            else:
-                found = self._redis.hmget(DATABASES, databases) if databases else []
-                rows = dict(zip(databases, found, strict=True))
-        return {name: json.loads(raw) for name, raw in rows.items() if raw}
+        return {name: json.loads(raw) for name, raw in fields(self._redis, DATABASES, databases).items()}
 
     def database_names(self) -> list[str]:
         with translated():
@@ -217,11 +213,7 @@ class Observations:
 
     def synced_of(self, databases: list[str]) -> dict[str, dict[str, Any]]:
         """The same of several, of those that have one."""
-        if not databases:
-            return {}
-        with translated():
-            rows = self._redis.hmget(f"{PREFIX}synced", databases)
-        return {name: json.loads(raw) for name, raw in zip(databases, rows, strict=True) if raw}
+        return {name: json.loads(raw) for name, raw in fields(self._redis, f"{PREFIX}synced", databases).items()}
 
     def synced_names(self) -> set[str]:
         with translated():
@@ -229,8 +221,7 @@ class Observations:
 
     def syncs(self) -> dict[str, dict[str, Any]]:
         """Database -> what `synced` says."""
-        with translated():
-            return {name: json.loads(raw) for name, raw in self._redis.hgetall(f"{PREFIX}synced").items()}
+        return {name: json.loads(raw) for name, raw in fields(self._redis, f"{PREFIX}synced", None).items()}
 
     def forget_syncs(self, databases: Iterable[str]) -> None:
         names = list(databases)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -58,3 +59,13 @@ def translated() -> Iterator[None]:
         if refusal is None:
             raise
         raise StoreUnavailable(f"Redis takes no writes now ({refusal})") from error
+
+
+def fields(client: Any, key: str, names: list[str] | None) -> dict[str, str]:
+    """Of a hash, these fields (None: all) that are there and not empty. Raises StoreUnavailable."""
+    with translated():
+        if names is None:
+            rows = client.hgetall(key)
+        else:  # Redis refuses to be asked for none
+            rows = dict(zip(names, client.hmget(key, names), strict=True)) if names else {}
+    return {name: row for name, row in rows.items() if row}

@@ -11,7 +11,8 @@ from typing import Any
 
 import redis
 
-from tasks.redis import translated
+from tasks.observations import LOOKED
+from tasks.redis import fields, translated
 from worker.core.standing import DatabaseStanding, DatabaseState, standing
 
 PREFIX = "nbr:seen:"
@@ -21,7 +22,6 @@ FAILURES = f"{PREFIX}on-change-failures"  # hash: database -> JSON {type, detail
 WRITES = f"{PREFIX}canary-writes"  # hash: node -> JSON {failure, reason, at} of its last canary write, if that failed
 KICKS = f"{PREFIX}kicks"  # hash: id of a link's document -> JSON {count, at}
 WATCHERS = f"{PREFIX}watchers"  # hash: name -> JSON {at, leads, feeds}
-LOOKED = f"{PREFIX}looked"  # hash: what was looked at -> when (tasks.observations has the others)
 WATCHER_SILENT_AFTER = 20.0  # seconds until one is no longer counted; it tells every two
 FORGET_WATCHER_AFTER = 3_600.0  # seconds
 
@@ -65,15 +65,10 @@ class ReplicationSeen:
         return list(json.loads(raw)) if raw else []
 
     def links_of(self, databases: list[str]) -> dict[str, list[dict[str, Any]]]:
-        if not databases:
-            return {}
-        with translated():
-            rows = self._redis.hmget(LINKS, databases)
-        return {name: json.loads(raw) for name, raw in zip(databases, rows, strict=True) if raw}
+        return {name: json.loads(raw) for name, raw in fields(self._redis, LINKS, databases).items()}
 
     def all_links(self) -> dict[str, list[dict[str, Any]]]:
-        with translated():
-            return {name: json.loads(raw) for name, raw in self._redis.hgetall(LINKS).items()}
+        return {name: json.loads(raw) for name, raw in fields(self._redis, LINKS, None).items()}
 
     def linked_databases(self) -> list[str]:
         with translated():
@@ -81,13 +76,7 @@ class ReplicationSeen:
 
     def link_standings(self, databases: list[str] | None = None) -> dict[str, DatabaseStanding]:
         """What the links of a database come to, of these (None: of all) that have links."""
-        with translated():
-            if databases is None:
-                rows = self._redis.hgetall(STANDINGS)
-            else:
-                found = self._redis.hmget(STANDINGS, databases) if databases else []
-                rows = dict(zip(databases, found, strict=True))
-        told = {name: json.loads(raw) for name, raw in rows.items() if raw}
+        told = {name: json.loads(raw) for name, raw in fields(self._redis, STANDINGS, databases).items()}
         return {name: DatabaseStanding(DatabaseState(state), lag) for name, (state, lag) in told.items()}
 
     def links_summary(self) -> dict[str, Any] | None:

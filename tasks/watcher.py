@@ -211,6 +211,7 @@ class Watcher:
             now = time.time()
             record = {"at": now, "leads": leads, "feeds": dict(self._open) if leads else {}}
             self._parts.replication.watcher_alive(self._name, record)
+            self._parts.seen.heard.note(self._name, now)
             self._parts.in_force.aware(self._name, now)
         except StoreUnavailable:
             return False

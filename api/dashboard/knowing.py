@@ -6,13 +6,14 @@ from api import observed
 from api.backup_schemas import BackupsQuery, BackupSummary
 from api.backups import listed
 from api.context import Context
+from api.dashboard.processes import processes
 from api.dashboard.safety import Bounds, Known
 from api.health import look_at
 from api.topology_schemas import TopologyBody
+from tasks.backups_seen import newest_good
 from tasks.fresh import longest_pass
 from tasks.jobs import Kind, State
 from tasks.store import Filter
-from worker.core.manifest import EVERYTHING
 
 HOUR = 3_600.0
 STORE_OLD = 1_800.0  # seconds; it is read every five minutes (tasks.catalogue)
@@ -22,9 +23,11 @@ def known(parts: Context, whole: TopologyBody) -> Known:
     """Raises StoreUnavailable."""
     now, settings = parts.clock(), parts.settings
     reconcile = parts.replication.reconcile() or {}
+    service, needs_watcher = look_at(parts), observed.needs_watcher(settings, parts.replication)
+    controls = sum(name.startswith("control") for name in parts.seen.workers(now))
     return Known(
         whole=whole,
-        service=look_at(parts),
+        service=service,
         backups=listed(parts, BackupsQuery()) if parts.backup_plan.on else None,
         last_good=_last_good(parts, now),
         bounds=Bounds(
@@ -36,20 +39,16 @@ def known(parts: Context, whole: TopologyBody) -> Known:
         now=now,
         failed_lately=_failed_since(parts, now - HOUR),
         waiting_since=_waiting_since(parts),
-        needs_watcher=observed.needs_watcher(settings, parts.replication),
+        needs_watcher=needs_watcher,
+        ours=[*processes(service, controls, parts.seen.heard.last(), needs_watcher=needs_watcher)],
         removed=reconcile.get("removed", {}),
         differing=(parts.replication.security() or {}).get("differing", {}),
     )
 
 
 def _last_good(parts: Context, now: float) -> BackupSummary | None:
-    """Of everything. One from the future tells that a clock was ahead, and nothing of how old the newest is."""
-    if not parts.backup_plan.on:
-        return None
-    for one in parts.backups.all():
-        if one["readable"] and one["good"] and one["scope"] == [EVERYTHING] and one["started_at"] <= now:
-            return BackupSummary.of(one, now)
-    return None
+    found = newest_good(parts.backups.all(), now) if parts.backup_plan.on else None
+    return BackupSummary.of(found, now) if found else None
 
 
 def _failed_since(parts: Context, since: float) -> int:

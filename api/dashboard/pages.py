@@ -20,8 +20,9 @@ from api.dashboard.words import moment
 from api.database_schemas import HOURS, DatabasesQuery, HistoryBody, Only, Sort
 from api.events import listed as events_listed
 from api.jobs import by_id
+from api.jobs import listed as jobs_listed
 from api.nodes import detail as node_detail
-from api.schemas import EventsQuery, JobBody, JobsBody, JobsQuery, NoQuery
+from api.schemas import EventsQuery, JobBody, JobsQuery, NoQuery
 from tasks.jobs import Job, Kind, State
 from tasks.store import Filter
 from worker.core.events import EventType
@@ -39,7 +40,8 @@ def overview() -> Response:
     reading.query(NoQuery)
     parts = context()
     whole = topology.picture(parts)
-    findings = safety.assess(known(parts, whole))
+    facts = known(parts, whole)
+    findings = safety.assess(facts)
     level = safety.worst(findings)
     drawing = graph.draw([node.name for node in whole.nodes], [(link.source, link.target) for link in whole.links])
     return page(
@@ -51,6 +53,7 @@ def overview() -> Response:
         headline=safety.HEADLINES[level],
         drawing=drawing,
         graph=graph,
+        ours=facts.ours,
         running=[JobBody.of(job) for job in _running(parts)],
         events=events_listed(parts, EventsQuery(limit=FEW)).events,
     )
@@ -101,10 +104,8 @@ def node(name: str) -> Response:
 def jobs() -> Response:
     asked = reading.query(JobsQuery, form=True)
     parts = context()
-    wanted = Filter(asked.kind, asked.state, asked.database)
-    found = parts.jobs.list(wanted, cursor=asked.cursor, limit=asked.limit)
-    body = JobsBody(jobs=[JobBody.of(job) for job in found.jobs], next=found.next_cursor)
-    return page("jobs", found=body, asked=asked, counts=parts.jobs.counts(), kinds=Kind, states=State)
+    found = jobs_listed(parts, asked)
+    return page("jobs", found=found, asked=asked, counts=parts.jobs.counts(), kinds=Kind, states=State)
 
 
 @blueprint.get("/jobs/<job_id>")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from api.backup_schemas import BackupsBody, BackupSummary
+from api.dashboard.processes import MISSING, Process
 from api.dashboard.words import moment, number, plural, span
 from api.schemas import ServiceHealth
 from api.topology_schemas import PairBody, PairState, TopologyBody
@@ -53,7 +54,7 @@ class Known:
     """`backups`: the newest of them; None where none are kept. `last_good`: the newest good one of everything.
     `failed_lately`: jobs within the last hour. `waiting_since`: when the oldest job that nobody has begun was asked
     for, in seconds since the epoch. `removed`, `differing`: database -> nodes on which somebody deleted it, and on
-    which its `_security` is another."""
+    which its `_security` is another. `ours`: our own processes."""
 
     whole: TopologyBody
     service: ServiceHealth
@@ -64,6 +65,7 @@ class Known:
     failed_lately: int = 0
     waiting_since: float | None = None
     needs_watcher: bool = False
+    ours: Sequence[Process] = ()
     removed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     differing: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -121,8 +123,8 @@ def _nodes(whole: TopologyBody, now: float) -> tuple[Level, str, str]:
 
 def replication(known: Known) -> Finding:
     level, what, why = _replication(known.whole, known.bounds, known.now)
-    only = {Level.BAD: "?only=broken", Level.UNKNOWN: ""}.get(level, "?only=behind")
-    return Finding("replication", level, what, why, f"/databases{only}")
+    only = {Level.BAD: "broken", Level.UNKNOWN: "unknown"}.get(level, "behind")
+    return Finding("replication", level, what, why, f"/databases?only={only}")
 
 
 def _replication(whole: TopologyBody, bounds: Bounds, now: float) -> tuple[Level, str, str]:
@@ -228,17 +230,21 @@ def jobs(known: Known) -> Finding:
 
 
 def processes(known: Known) -> Finding:
-    level, what, why = _processes(known.service, known.now, needs_watcher=known.needs_watcher)
-    return Finding("processes", level, what, why, "/api/health")
+    missing = [one.name for one in known.ours if one.state == MISSING]
+    level, what, why = _processes(known.service, known.now, missing, needs_watcher=known.needs_watcher)
+    return Finding("processes", level, what, why, "/#processes")
 
 
-def _processes(service: ServiceHealth, now: float, *, needs_watcher: bool) -> tuple[Level, str, str]:
+def _processes(
+    service: ServiceHealth, now: float, missing: Collection[str], *, needs_watcher: bool
+) -> tuple[Level, str, str]:
     if not service.workers.count:
         return Level.BAD, "No worker lives", "Jobs wait, and nothing is done"
     if not service.beat.ok:
         last = service.beat.last_tick
         why = f"Silent for {span(now - moment(last))}: " if last else ""
-        return Level.BAD, "Nobody looks after things", f"{why}beat or the control process is not running"
+        who = "the control process" if "control" in missing else "beat" if "beat" in missing else ""
+        return Level.BAD, "Nobody looks after things", f"{why}{who or 'beat or the control process'} is not running"
     if needs_watcher and not service.watcher.count:
         return Level.WARN, "No watcher lives", "Changes travel only with each periodic pass"
     return Level.OK, f"{plural(service.workers.count, 'worker')}, beat and control at work", ""

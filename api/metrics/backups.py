@@ -9,7 +9,7 @@ from prometheus_client.core import Metric
 
 from api.context import Context
 from api.metrics.figure import Gauge
-from worker.core.manifest import EVERYTHING
+from tasks.backups_seen import newest_good
 
 COUNT = Gauge("backups", "Backups in the store that can be read")
 STALE = Gauge("backup_stale", "1: no good backup of everything for BACKUP_STALE_HOURS")
@@ -36,8 +36,7 @@ def figures(parts: Context) -> Iterator[Metric]:
     now, seen = parts.clock(), parts.backups
     read, stale, trouble = seen.observed_at() is not None, seen.noted("stale"), seen.noted("trouble")
     found = [one for one in seen.all() if one["readable"]]
-    # one from the future tells that a clock was ahead, and nothing of how old the newest is
-    good = [one for one in found if one["good"] and one["scope"] == [EVERYTHING] and one["started_at"] <= now]
+    good = newest_good(found, now)
     if read:
         yield from COUNT.one(len(found))
     if read or stale:
@@ -46,8 +45,8 @@ def figures(parts: Context) -> Iterator[Metric]:
         yield from FAILING.one(int(bool(trouble)))
     if found:
         yield from LAST_FAILED.one(int(not found[0]["good"]))
-    if good:
-        yield from _newest(good[0], now)
+    if good is not None:
+        yield from _newest(good, now)
     yield from _drills([one["drill"] for one in found if one["drill"]], now)
 
 

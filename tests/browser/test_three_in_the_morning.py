@@ -284,6 +284,10 @@ def disk(page: Page, night: Night) -> None:
 def our_own(page: Page, night: Night) -> None:
     expect(page.locator("#finding-processes")).to_have_class("ok")
     expect(page.locator("#finding-processes")).to_contain_text("1 worker, beat and control at work")
+    expect(page).to_have_url(re.compile("/#processes$"))
+    for name in ("worker", "control", "beat"):
+        assert cell(page, "Our own processes", name, "State") == "running"
+        assert cell(page, "Our own processes", name, "Last heard of") != "never"
 
 
 def flower(page: Page, night: Night) -> None:
@@ -316,7 +320,7 @@ TRUE: dict[str, Callable[[Page, Night], None]] = {
     "Take a node out before I touch it": nothing_more,
     "Let it in again; bring it up to date": nothing_more,
     "What do its databases take, and what would compaction free? Memory?": disk,
-    "Do our own workers live?": our_own,
+    "Do our own workers live? What is not running, since when, and what do I start?": our_own,
     "What are the workers doing?": flower,
 }
 

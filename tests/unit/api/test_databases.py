@@ -9,6 +9,7 @@ from typing import Any
 import fakeredis
 import pytest
 
+from tasks.fresh import longest_pass
 from tests.unit.api.world import World, link, settings
 from worker.core.conflicts import Counter
 from worker.core.figures import Asked, Figures
@@ -203,6 +204,34 @@ def test_only_those_with_conflicts_behind_broken_or_fragmented(world: World) -> 
         assert [row["name"] for row in told["databases"]] == [only]
         assert (told["total"], told["matching"]) == (6, 1)
     assert names(world, "?only=conflicts&search=well") == []
+
+
+def test_only_those_whose_lag_or_state_nobody_can_tell() -> None:
+    world = World(settings(replication_exclude="private*"))
+    world.save_reconcile()
+    world.databases("behind", "broken", "new", "no-lag", "private", "well")
+    world.save_links(
+        link(world.now, "behind", lag=2),
+        link(world.now, "broken", state="crashing", lag=None),
+        link(world.now, "no-lag", lag=None),
+        link(world.now, "well", lag=0),
+    )
+
+    assert names(world, "?only=unknown") == ["broken", "new", "no-lag"]
+    world.now += longest_pass(world.settings) + 1
+    assert names(world, "?only=unknown") == ["behind", "broken", "new", "no-lag", "well"], "the look is too old"
+
+
+def test_on_change_nothing_is_known_of_what_no_pass_looked_at_lately(world: World) -> None:
+    world.save_reconcile(automatic="on-change", mode="on-change")
+    world.databases("new", "still")
+    world.seen.record_sync("still", {"primary": "1-a"}, world.now)
+    assert names(world, "?only=unknown") == ["new", "still"]
+    world.save_pass()
+
+    assert names(world, "?only=unknown") == ["new"]
+    world.now += longest_pass(world.settings) + 1
+    assert names(world, "?only=unknown") == ["new", "still"]
 
 
 def test_only_those_that_are_not_backed_up() -> None:

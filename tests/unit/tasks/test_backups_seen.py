@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tasks.backups_seen import BY_DATABASE, ENTRIES, BackupsSeen
+from tasks.backups_seen import BY_DATABASE, ENTRIES, BackupsSeen, newest_good
 from tasks.redis import StoreUnavailable, connect
 from tests.unit.tasks.world import NOW, World
 
@@ -120,3 +121,23 @@ def test_a_reading_leaves_the_notes_alone(world: World) -> None:
 def test_redis_that_does_not_answer_is_told_as_what_it_is(call: Callable[[BackupsSeen], object]) -> None:
     with pytest.raises(StoreUnavailable):
         call(BackupsSeen(connect("redis://127.0.0.1:1/0")))
+
+
+@pytest.mark.parametrize(
+    ("newer", "until", "found"),
+    [
+        ({}, math.inf, "newer"),
+        ({"readable": False, "good": None, "scope": None, "started_at": None}, math.inf, "older"),
+        ({"good": False}, math.inf, "older"),
+        ({"scope": ["pdfs"]}, math.inf, "older"),
+        ({"started_at": NOW + 1}, NOW, "older"),
+        ({"started_at": NOW + 1}, math.inf, "newer"),
+    ],
+    ids=["good", "unreadable", "incomplete", "partial", "from-the-future", "from-the-future-and-restored-all-the-same"],
+)
+def test_the_newest_good_one_of_everything(newer: dict[str, Any], until: float, found: str) -> None:
+    good = {"readable": True, "good": True, "scope": ["*"]}
+    older = {**good, "id": "older", "started_at": NOW - 60}
+
+    assert (newest_good([{**good, "id": "newer", "started_at": NOW, **newer}, older], until) or {})["id"] == found
+    assert newest_good([]) is None

@@ -97,7 +97,7 @@ def test_sweeps_keep_the_figures_of_a_hundred_databases_each_and_the_nodes_histo
     for _ in range(2):
         health.look_once(world.parts, cluster)
     assert sorted(world.seen.figures.of("a")) == ["_users", *names[1:]]
-    assert [point.state for point in world.seen.history.of("a", 0)][-1] is NodeState.HEALTHY
+    assert [point.state for point in world.seen.history.of("a", 0, float("inf"))][-1] is NodeState.HEALTHY
 
 
 def test_figures_of_a_node_that_is_away_stay_and_a_look_at_it_alone_loses_none(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tasks import on_change
-from tasks.dirty import START_LEASE
+from tasks.dirty import START_LEASE, DirtySet
 from tasks.reconcile import run_reconcile
 from tests import builders
 from tests.fakes.couchdb import FakeCouch, Request
@@ -403,6 +403,31 @@ def test_a_worker_that_shuts_down_in_the_middle_gives_the_database_back(
     assert world.dirty.counts() == {"dirty": 1, "busy": 0}
     assert world.replication.on_change_failures() == {}
     assert world.publisher.changes == [taken]  # it dispatches nothing any more
+
+
+class LostAtTheEnd(DirtySet):
+    """Its lease runs out, and another worker has the database, just before a sync says that it has ended."""
+
+    def carrying_since(self, database: str) -> float | None:
+        since = super().carrying_since(database)
+        assert self.take(time.time() + 2 * START_LEASE, 0, 1)
+        return since
+
+
+@pytest.mark.parametrize(("lost", "counted"), [(False, 1), (True, 0)], ids=["still-ours", "another-workers"])
+def test_how_long_a_change_took_is_counted_by_whoever_has_the_database(
+    world: World, couch: FakeCouch, changing: Cluster, lost: bool, counted: int
+) -> None:
+    in_step(world, changing)
+    before = world.tallies.read().delays.total
+    if lost:
+        world.dirty = LostAtTheEnd(world.redis, world.lease_seconds)
+    write(couch, "a", "moved")
+
+    mark_and_run(world, changing, "moved")
+
+    assert "one" in couch["c"].databases["moved"].documents
+    assert world.tallies.read().delays.total - before == counted
 
 
 def _once(couch: FakeCouch, when: Callable[[Request], bool], then: Callable[[], object]) -> None:

@@ -13,7 +13,7 @@ from config.celery import options
 from tasks.locks import alone, take_slot
 from tasks.observations import WORKER_SILENT_AFTER
 from tasks.publish import Publisher
-from tasks.redis import StoreUnavailable, connect, translated
+from tasks.redis import StoreUnavailable, connect, fields, translated
 from tests.unit.tasks.world import NOW, World, settings, sync
 
 
@@ -157,3 +157,18 @@ def test_a_broker_that_is_away_is_told_at_once() -> None:
         with pytest.raises(StoreUnavailable):
             call()
         assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [(None, {"a": "1", "b": "2"}), (["b", "empty", "nobody"], {"b": "2"}), ([], {})],
+    ids=["all", "some", "none"],
+)
+def test_fields_of_a_hash_are_those_that_are_there(
+    world: World, names: list[str] | None, found: dict[str, str]
+) -> None:
+    world.redis.hset("nbr:test", mapping={"a": "1", "b": "2", "empty": ""})
+
+    assert fields(world.redis, "nbr:test", names) == found
+    with pytest.raises(StoreUnavailable):
+        fields(connect("redis://127.0.0.1:1/0"), "nbr:test", None)

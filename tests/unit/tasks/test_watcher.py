@@ -252,6 +252,7 @@ def test_who_ends_lets_the_next_one_lead_at_once(
     next_one = Leader(world.redis, "watcher", "another process")
     assert wait_until(next_one.take, DEADLINE)
     assert wait_until(lambda: world.replication.watchers(time.time()) == {}, DEADLINE)
+    assert time.time() - world.seen.heard.last()["watcher"] < DEADLINE, "it is remembered when one was there"
 
 
 def test_who_lost_the_lead_marks_nothing_any_more(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from flask.testing import FlaskClient
 
+from api.database_schemas import Only
 from tasks.jobs import JobError, Kind, Progress, Request, State
 from tests.unit.api.backing import backing, backup, identity, read, unreadable
 from tests.unit.api.metrics.scraped import full
@@ -70,6 +71,14 @@ def seen() -> World:
     return full()
 
 
+def test_databases_are_filtered_by_each_thing_that_can_be_asked(seen: World) -> None:
+    for only in Only:
+        page = get(seen.client, f"/databases?only={only.value}")
+        (chosen,) = [attrs for attrs in page.all("option") if "selected" in attrs and attrs["value"] == only.value]
+        assert chosen
+    assert "lag or state unknown" in page.words
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_before_anything_is_known_each_page_says_so(path: str) -> None:
     page = get(World(settings(backup_url="memory://")).client, path)
@@ -92,6 +101,30 @@ def test_the_first_thing_said_is_whether_the_data_is_safe(seen: World) -> None:
     assert heading
     assert heading[1] != "Your data is safe."  # a node is down
     assert "replica2 is down" in page.words
+
+
+def test_the_reason_about_processes_leads_to_what_is_not_running_and_how_to_start_it() -> None:
+    world = World(settings(flower_url=FLOWER))
+    world.save_sweep()
+    world.seen.heard.note("worker-1@host", world.now - 125)
+    page = get(world.client, "/")
+
+    assert page.all("a", href="/#processes")
+    assert page.all("h2", id="processes")
+    (row,) = re.findall(r'<tr id="process-worker">.*?</tr>', page.text, re.DOTALL)
+    for said in ("not running", "2 min ago", "python -m tasks worker", "docker compose up -d notebook-worker"):
+        assert said in row
+    (beat,) = re.findall(r'<tr id="process-beat">.*?</tr>', page.text, re.DOTALL)
+    assert "python" not in beat, "nobody can tell whether it runs"
+    assert len(page.all("a", href=FLOWER)) == 2
+    assert len(get(World(settings(flower_url="", flower_port=0)).client, "/").all("a", href=FLOWER)) == 0
+
+
+def test_what_runs_needs_no_start(seen: World) -> None:
+    page = get(seen.client, "/")
+    rows = re.findall(r'<tr id="process-(\w+)">(.*?)</tr>', page.text, re.DOTALL)
+    assert [name for name, _ in rows] == ["worker", "control", "beat", "watcher"]
+    assert not [name for name, row in rows if "python -m" in row or ">running<" not in row]
 
 
 def test_nodes_and_links_are_drawn_and_can_be_reached_by_keyboard(seen: World) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from api.backup_schemas import BackupsBody
 from api.dashboard import safety
+from api.dashboard.processes import processes
 from api.dashboard.safety import Bounds, Finding, Known, Level
 from api.schemas import ServiceHealth
 from api.topology_schemas import TopologyBody
@@ -159,6 +160,15 @@ def test_since_when_nobody_has_looked_at_the_nodes() -> None:
         assert assess(whole=whole(status="unknown", observed_at=seen))["nodes"].why.startswith(why)
 
 
+@pytest.mark.parametrize(
+    ("given", "only"),
+    [(link(state="broken", lag=None), "broken"), (link(state="unknown", lag=None), "unknown"), ({}, "behind")],
+    ids=["broken", "unknown", "well"],
+)
+def test_the_reason_leads_to_the_databases_that_it_speaks_of(given: dict[str, Any], only: str) -> None:
+    assert assess(**given)["replication"].href == f"/databases?only={only}"
+
+
 def test_a_whole_node_with_no_link_at_all_is_told() -> None:
     """Its set-up failed, say: nothing lags, because nothing travels."""
     full = whole()
@@ -174,6 +184,11 @@ def test_the_last_good_backup_counts_however_many_came_after_it() -> None:
     assert (found.level, found.what) == (Level.OK, "Last good backup: 1 h ago")
 
 
-def test_since_when_nobody_looks_after_things() -> None:
-    found = assess(service=service(beat=False))["processes"]
-    assert found.why.startswith("Silent for 1 min 30 s:")
+@pytest.mark.parametrize(
+    ("controls", "who"), [(0, "the control process"), (1, "beat")], ids=["no-control", "control-lives"]
+)
+def test_since_when_nobody_looks_after_things_and_who_is_missing(controls: int, who: str) -> None:
+    silent = service(beat=False)
+    found = assess(service=silent, ours=[*processes(silent, controls, {}, needs_watcher=False)])["processes"]
+    assert found.why == f"Silent for 1 min 30 s: {who} is not running"
+    assert found.href == "/#processes"

@@ -11,7 +11,7 @@ from tasks.backup_watch import SCHEDULED, drill_request
 from tasks.jobs import Kind, Request
 from tests.unit.api.backing import NOW, backing, backup, identity, read
 from tests.unit.api.metrics.scraped import scrape
-from tests.unit.api.world import World, settings
+from tests.unit.api.world import World, settings, sweep
 from worker.ops.backup.notes import Drill
 
 HOUR = 3_600.0
@@ -55,6 +55,19 @@ def test_each_thing_that_is_done_at_intervals_is_told() -> None:
             "security-report": 26 * HOUR,
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("answering", "awaited"), [(["primary", "replica1"], True), (["primary"], False)], ids=["two-nodes", "one-node"]
+)
+def test_no_canary_is_awaited_while_only_one_node_answers(answering: list[str], awaited: bool) -> None:
+    """It is written on one node and awaited on another."""
+    world = World(settings=settings(canary_seconds=60))
+    nodes = [{**node, "failures": 0 if node["name"] in answering else 3} for node in sweep(world.now)["nodes"]]
+    world.save_sweep(nodes=nodes)
+    world.replication.save_canary({"arrivals": [], "observed_at": world.now - HOUR})
+
+    assert ("canary" in overdue(world)) is awaited
 
 
 def test_where_nothing_is_replicated_by_itself_nothing_of_it_is_awaited() -> None:
