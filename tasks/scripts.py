@@ -13,7 +13,8 @@ Keys (all under the prefix `nbr:`):
     waiting:NAME        ids of jobs that found NAME locked; woken when the owner ends
     active:DEDUPE       id of the queued job that asks for the same thing
     idempotency:DIGEST  fingerprint of the first request with this key, and the id of its job
-    jobs, jobs:kind:K, jobs:database:D, jobs:state:S    sorted sets of ids, all scores 0 (ids sort by time)
+    jobs, jobs:kind:K, jobs:database:D, jobs:state:S, jobs:open:S:K (queued and running ones of a kind)
+                        sorted sets of ids, all scores 0 (ids sort by time)
     due:queued          ids scored by when they were last put on the queue
     due:ended           ids scored by when the record is to be forgotten
 
@@ -36,9 +37,16 @@ local function data_of(id)
   if not raw then return nil end
   return cjson.decode(raw)
 end
-local function move(id, from, to)
+local function list_open(id, kind, state)
+  for _, each in ipairs({'queued', 'running'}) do
+    local key = P .. 'jobs:open:' .. each .. ':' .. kind
+    if each == state then redis.call('ZADD', key, 0, id) else redis.call('ZREM', key, id) end
+  end
+end
+local function move(id, kind, from, to)
   redis.call('ZREM', P .. 'jobs:state:' .. from, id)
   redis.call('ZADD', P .. 'jobs:state:' .. to, 0, id)
+  list_open(id, kind, to)
   redis.call('HSET', job_key(id), 'state', to)
 end
 local function tell(id, what) redis.call('PUBLISH', P .. 'events:' .. id, what) end
@@ -63,9 +71,10 @@ local function list(id, data, state)
     redis.call('ZADD', P .. 'jobs:database:' .. data.database, 0, id)
   end
   redis.call('ZADD', P .. 'jobs:state:' .. state, 0, id)
+  list_open(id, data.kind, state)
 end
 local function enqueue_again(id, data, now, not_before, failures)
-  move(id, 'running', 'queued')
+  move(id, data.kind, 'running', 'queued')
   redis.call('HSET', job_key(id), 'not_before', not_before)
   redis.call('HINCRBY', job_key(id), 'failures', failures)
   redis.call('ZADD', P .. 'due:queued', now, id)
@@ -73,7 +82,7 @@ local function enqueue_again(id, data, now, not_before, failures)
   tell(id, 'queued')
 end
 local function finish(id, data, from, to, now, ttl)
-  move(id, from, to)
+  move(id, data.kind, from, to)
   redis.call('HSET', job_key(id), 'finished_at', now)
   if to == 'succeeded' then redis.call('HDEL', job_key(id), 'progress') end
   redis.call('ZREM', P .. 'due:queued', id)
@@ -216,7 +225,7 @@ end
 local attempt = tonumber(seen[2]) + 1
 redis.call('PERSIST', job_key(id))
 list(id, data, 'queued')
-move(id, 'queued', 'running')
+move(id, data.kind, 'queued', 'running')
 redis.call('HSET', job_key(id), 'confirmed', '1', 'attempts', tostring(attempt), 'started_at', ARGV[3])
 redis.call('SET', lease, nonce, 'PX', ARGV[4])
 redis.call('SET', lock, id, 'PX', ARGV[4])
@@ -316,6 +325,7 @@ for _, id in ipairs(redis.call('ZRANGE', P .. 'jobs:state:running', 0, -1)) do
       table.insert(again, id)
     else
       redis.call('ZREM', P .. 'jobs:state:running', id)
+      for kind in pairs(bounds) do list_open(id, kind, 'forgotten') end
     end
   end
 end
@@ -336,6 +346,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due:ended', '-inf', now, '
   local data = data_of(id)
   if data then
     redis.call('ZREM', P .. 'jobs:kind:' .. data.kind, id)
+    list_open(id, data.kind, 'forgotten')
     if data.database ~= cjson.null and data.database then
       redis.call('ZREM', P .. 'jobs:database:' .. data.database, id)
     end
@@ -351,17 +362,16 @@ return again
 """
 )
 
-# ARGV: kinds. Returns {queued, id of the oldest queued one or '', running} of each. ZINTER costs no more than the
-# smaller set has members, and ids sort by time
+# ARGV: kinds. Returns {queued, id of the oldest queued one or '', running} of each; ids sort by time. From sets that
+# are kept for it: meeting the sets of states and of kinds holds Redis up for as long as there are jobs
 BACKLOG = (
     _PRELUDE
     + """
 local found = {}
 for _, kind in ipairs(ARGV) do
-  local all = P .. 'jobs:kind:' .. kind
-  local queued = redis.call('ZINTER', 2, P .. 'jobs:state:queued', all)
-  local running = redis.call('ZINTER', 2, P .. 'jobs:state:running', all)
-  found[#found + 1] = {#queued, queued[1] or '', #running}
+  local queued, running = P .. 'jobs:open:queued:' .. kind, P .. 'jobs:open:running:' .. kind
+  local oldest = redis.call('ZRANGE', queued, 0, 0)[1]
+  found[#found + 1] = {redis.call('ZCARD', queued), oldest or '', redis.call('ZCARD', running)}
 end
 return found
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 import redis
 
 from embedded.waiting import wait_until
-from tasks.jobs import ENDED, TRANSITIONS, Job, JobError, Kind, Progress, Request, State, fingerprint
+from tasks.jobs import ENDED, TRANSITIONS, Job, JobError, Kind, Progress, Request, State, fingerprint, new_id
 from tasks.observations import Observations
 from tasks.store import GIVEN_UP_AFTER, UNCONFIRMED_TTL, Filter, JobStore
 
@@ -910,3 +911,42 @@ def test_what_waits_and_runs_is_told_by_kind(store: JobStore) -> None:
     assert (backups.queued, backups.running, backups.oldest_at) == (0, 0, None)
     store.cancel(oldest, NOW + 8)
     assert store.backlog()[Kind.SYNC].oldest_at == NOW + 5
+
+
+def test_what_is_not_over_is_followed_through_all_of_a_jobs_life(store: JobStore) -> None:
+    def counted() -> tuple[int, int]:
+        found = store.backlog()[Kind.SYNC]
+        return found.queued, found.running
+
+    job_id, token = running(store)
+    assert counted() == (0, 1)
+    store.release(job_id, token, NOW)
+    assert counted() == (1, 0)
+    token = store.claim(job_id, "worker-2", NOW).token
+    store.finish(job_id, token, State.SUCCEEDED, NOW)
+    assert counted() == (0, 0)
+    store.confirm(job_id, NOW)  # the API's word may come after the worker's
+    assert counted() == (0, 0)
+
+
+def test_a_running_job_whose_record_is_gone_is_not_counted_for_ever(store: JobStore, store_redis: redis.Redis) -> None:
+    job_id, _ = running(store)
+    store_redis.delete(f"nbr:job:{job_id}", f"nbr:lease:{job_id}")
+
+    store.reap(NOW, dict.fromkeys(Kind, 30.0))
+
+    assert store.backlog()[Kind.SYNC].running == 0
+
+
+def test_a_long_queue_is_counted_without_being_walked(store: JobStore, store_redis: redis.Redis) -> None:
+    """Everybody waits for Redis while a script runs: half a second with this many, were the sets met each time."""
+    many = dict.fromkeys((new_id(NOW + number) for number in range(100_000)), 0)
+    for name in ("state:queued", "kind:sync", "open:queued:sync"):
+        store_redis.zadd(f"nbr:jobs:{name}", many)
+
+    begun = time.perf_counter()
+    found = [store.backlog()[Kind.SYNC] for _ in range(5)]
+    took = (time.perf_counter() - begun) / 5
+
+    assert {(one.queued, one.oldest_at) for one in found} == {(100_000, NOW)}
+    assert took < 0.1
