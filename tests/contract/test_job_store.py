@@ -938,6 +938,7 @@ def test_a_running_job_whose_record_is_gone_is_not_counted_for_ever(store: JobSt
     assert store.backlog()[Kind.SYNC].running == 0
 
 
+@pytest.mark.parametrize("store_redis", ["redis-server"], indirect=True)  # fakeredis takes minutes to be filled
 def test_a_long_queue_is_counted_without_being_walked(store: JobStore, store_redis: redis.Redis) -> None:
     """Everybody waits for Redis while a script runs: half a second with this many, were the sets met each time."""
     many = dict.fromkeys((new_id(NOW + number) for number in range(100_000)), 0)
