@@ -16,7 +16,7 @@ from api.context import Context, context
 from api.dashboard import charts, graph, safety
 from api.dashboard.knowing import HOUR, known
 from api.dashboard.rendering import page
-from api.dashboard.words import moment
+from api.dashboard.words import lag, moment
 from api.database_schemas import HOURS, DatabasesQuery, HistoryBody, Only, Sort
 from api.events import listed as events_listed
 from api.jobs import by_id
@@ -53,6 +53,10 @@ def overview() -> Response:
         headline=safety.HEADLINES[level],
         drawing=drawing,
         graph=graph,
+        lags={
+            node.name: lag(node.lag, [link.lag for link in whole.links if link.target == node.name])
+            for node in whole.nodes
+        },
         ours=facts.ours,
         running=[JobBody.of(job) for job in _running(parts)],
         events=events_listed(parts, EventsQuery(limit=FEW)).events,

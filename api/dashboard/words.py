@@ -6,7 +6,7 @@ What is unknown is a dash, never a 0 (docs/architecture.md, Principles).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,12 @@ def size(count: float | None) -> str:
 
 def number(count: float | None) -> str:
     return UNKNOWN if count is None else f"{count:,}".replace(",", "\u202f")  # a narrow space that does not break
+
+
+def lag(whole: int | None, seen: Iterable[int | None]) -> str:
+    """`seen`: of each link to the node. While a node is away nobody can tell the whole, but what the others have."""
+    known = [each for each in seen if each is not None]
+    return f"≥\u202f{number(sum(known))}" if whole is None and known else number(whole)
 
 
 def share(part: float | None) -> str:

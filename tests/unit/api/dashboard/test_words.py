@@ -88,3 +88,18 @@ def test_figures() -> None:
         "0 nodes",
         "2 copies",
     )
+
+
+@pytest.mark.parametrize(
+    ("whole", "seen", "told"),
+    [
+        (3, [1, 2], "3"),
+        (None, [30, None], "≥\u202f30"),
+        (None, [0, None], "≥\u202f0"),
+        (None, [None], "–"),
+        (None, [], "–"),
+    ],
+    ids=["known", "a part", "nothing of it", "unknown", "no link"],
+)
+def test_a_lag_of_which_a_part_is_known_is_at_least_that(whole: int | None, seen: list[int | None], told: str) -> None:
+    assert words.lag(whole, seen) == told
