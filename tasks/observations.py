@@ -169,6 +169,10 @@ class Observations:
         with translated():
             return sorted(self._redis.hkeys(DATABASES))
 
+    def database_count(self) -> int:
+        with translated():
+            return int(self._redis.hlen(DATABASES))
+
     # --- looks at one database, asked for by the API
 
     def new_look(self) -> str:

@@ -49,7 +49,7 @@ def figures(parts: Context) -> Iterator[Metric]:
         }
     )
     if known:
-        yield from DATABASES.one(len(parts.seen.database_names()))
+        yield from DATABASES.one(parts.seen.database_count())
 
 
 def _lag(parts: Context) -> dict[str, int | None]:

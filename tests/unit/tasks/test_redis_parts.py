@@ -117,6 +117,7 @@ def test_a_sweep_replaces_the_databases_of_the_one_before(world: World) -> None:
 
     assert world.seen.sweep() == {"observed_at": 3.0}
     assert world.seen.database_names() == ["pdfs"]
+    assert world.seen.database_count() == 1
     assert world.seen.database_nodes("pdfs") == ["b"]
 
 
