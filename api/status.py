@@ -11,7 +11,7 @@ from typing import Any
 
 from api.schemas import LinkBody
 from config.settings import Settings
-from tasks.lags import node_lags
+from tasks.lags import node_lags, on_change
 from tasks.observations import Observations
 from tasks.replication_seen import ReplicationSeen
 from tasks.rules import route_of, rules_of
@@ -42,8 +42,8 @@ class Status:
 
     def databases(self) -> list[str]:
         """All that have rows, by name."""
-        on_change = (name for name in self._seen.database_names() if self._on_change(name))
-        return sorted({*self._replication.linked_databases(), *on_change})
+        changing = (name for name in self._seen.database_names() if self._on_change(name))
+        return sorted({*self._replication.linked_databases(), *changing})
 
     def rows(self, databases: list[str]) -> list[LinkBody]:
         linked = self._replication.links_of(databases)
@@ -85,7 +85,8 @@ class Status:
     def lag(self) -> dict[str, int | None]:
         """Node -> changes of other nodes that it has not confirmed; None where that of a database is not known."""
         names = [node.name for node in self._settings.nodes]
-        return node_lags(names, self._replication.links_summary(), self._pass or None)
+        passes = on_change(self._replication.reconcile())
+        return node_lags(names, self._replication.links_summary(), self._pass or None, passes=passes)
 
     def _on_change_rows(self, database: str, synced: Known | None) -> list[LinkBody]:
         failure = self._failures.get(database, {})

@@ -18,10 +18,9 @@ from api.context import Context, context
 from api.openapi import Answer, Operation, operation
 from api.schemas import NoQuery
 from api.topology_schemas import PairBody, PairState, PictureNode, TopologyBody
-from tasks.lags import node_lags, seen_at
+from tasks.lags import node_lags, on_change, seen_at
 from worker.core.lag import BROKEN, LinkState, added
 from worker.core.routing import Way
-from worker.core.rules import Mode
 
 blueprint = Blueprint("topology", __name__, url_prefix="/api/replication/topology")
 
@@ -52,14 +51,14 @@ def picture(parts: Context) -> TopologyBody:
     )
     known = reconcile or {}
     names = [node.name for node in settings.nodes]
-    lags = node_lags(names, summary, last_pass)
+    passes = on_change(reconcile)
+    lags = node_lags(names, summary, last_pass, passes=passes)
     verdicts = {node.name: node for node in observed.verdicts(settings, sweep)}
-    on_change = known.get("modes", {}).get(Mode.ON_CHANGE.value, 0)
     canary = {(one["source"], one["target"]): one for one in (parts.replication.canary() or {}).get("arrivals", [])}
     links = [
         *of_links(summary or {}, canary),
         *of_passes(
-            names, on_change, last_pass, parts.replication.on_change_failures(), canary, len(known.get("removed", {}))
+            names, passes, last_pass, parts.replication.on_change_failures(), canary, len(known.get("removed", {}))
         ),
     ]
     return TopologyBody(

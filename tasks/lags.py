@@ -6,16 +6,25 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from worker.core.lag import added
+from worker.core.rules import Mode
 
 Known = Mapping[str, Any] | None
 
 
-def node_lags(names: Iterable[str], summary: Known, found: Known) -> dict[str, int | None]:
+def on_change(reconcile: Known) -> int:
+    """How many databases travel on change. `reconcile`: what it did last (tasks.replication_seen)."""
+    return int((reconcile or {}).get("modes", {}).get(Mode.ON_CHANGE.value, 0))
+
+
+def node_lags(names: Iterable[str], summary: Known, found: Known, *, passes: int = 0) -> dict[str, int | None]:
     """Node -> changes of other nodes that it has not confirmed; None where that of a database is not known. {} before
-    anything is. `summary`: of the links (tasks.replication_seen), `found`: of the pass (tasks.observations)."""
+    anything is. `summary`: of the links (tasks.replication_seen), `found`: of the pass (tasks.observations), `passes`:
+    over how many databases it goes."""
     if summary is None and not found:
         return {}
     wanted = list(names)
+    if passes and not found:
+        return dict.fromkeys(wanted)
     last = found or {}
     # without links nothing lags by them; before the first look at them nothing is known
     known = dict.fromkeys(wanted, 0) | dict(summary["lag"]) if summary else dict.fromkeys(wanted)

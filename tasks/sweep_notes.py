@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.fresh import fresh_look, fresh_pass
-from tasks.lags import node_lags
+from tasks.lags import node_lags, on_change
 from tasks.wiring import Parts
 from worker.core.health import Verdict
 from worker.ops.node_look import NodeSeen
@@ -32,6 +32,7 @@ def note_history(
     last = parts.seen.last_pass()
     fresh = fresh_look(links, parts.settings, now) if links else True
     known = fresh and (last is None or fresh_pass(last, parts.settings, now))
-    lags = node_lags(seen, links, last) if known else {}
+    passes = on_change(parts.replication.reconcile())
+    lags = node_lags(seen, links, last, passes=passes) if known else {}
     for name, node in seen.items():
         parts.seen.history.note(name, now, node.look.latency_ms, lags.get(name), verdicts[name].state)

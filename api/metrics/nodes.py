@@ -11,7 +11,7 @@ from api import observed
 from api.context import Context
 from api.metrics.figure import Gauge, states
 from tasks.fresh import fresh_look, fresh_pass
-from tasks.lags import node_lags
+from tasks.lags import node_lags, on_change
 from worker.core.health import ClusterState, NodeState
 
 CLUSTER = Gauge("cluster_state", "1 for the state that the cluster is in, 0 for the others", "state")
@@ -58,7 +58,8 @@ def _lag(parts: Context) -> dict[str, int | None]:
     now, settings = parts.clock(), parts.settings
     if (summary and not fresh_look(summary, settings, now)) or (found and not fresh_pass(found, settings, now)):
         return {}
-    return node_lags([node.name for node in settings.nodes], summary, found)
+    names, passes = [node.name for node in settings.nodes], on_change(parts.replication.reconcile())
+    return node_lags(names, summary, found, passes=passes)
 
 
 def _seconds(node: Mapping[str, Any]) -> float | None:
