@@ -7,6 +7,7 @@ page among the screenshots.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -23,9 +24,18 @@ from tests.system.harness import Api, System
 
 __all__ = ["pytest_runtest_makereport"]  # the processes' logs, with a failure
 
+HERE = Path(__file__).parent
+# these have a system of their own: before all others, which share one, so that it does not sweep and sync meanwhile
+FIRST = {"test_nothing_yet.py", "test_states.py", "test_three_in_the_morning.py"}
+
 MILLISECONDS = 30_000  # for each wait: the machine may be busy
 # nothing but this machine has a name: what a page asks of others is not even sent
 ARGUMENTS = ["--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.parent != HERE or item.path.name not in FIRST)
 
 
 @pytest.fixture(scope="package")
