@@ -489,10 +489,11 @@ class Settings(BaseModel):
         url = value.get_secret_value()
         if url and urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
             raise ValueError("must be a redis://, rediss:// or unix:// URL of one Redis server (no cluster)")
-        # redis-py takes many options there, of which Celery's broker (kombu) understands these alone: it would stop
-        known = "ssl_" if urlsplit(url).scheme == "rediss" else ()
+        # redis-py takes many options, of which Celery's broker (kombu) understands these alone: it would stop. Those of
+        # a socket it leaves alone
+        scheme = urlsplit(url).scheme
         for option, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True):
-            if not option.startswith(known):
+            if scheme != "unix" and not (scheme == "rediss" and option.startswith("ssl_")):
                 raise ValueError(
                     f"the option {option!r} after ? is not understood: user, password and database are written "
                     "redis://user:password@host:6379/0, and only rediss:// takes options, those that begin with ssl_"
