@@ -25,7 +25,7 @@ SIDE_BY_SIDE := $(if $(COUCHDB_TEST_URLS),,-n 2 --dist loadfile --no-loadscope-r
 
 help: ## list these targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
-	@echo "  First look: make demo. With your own nodes: cp .env.example .env, fill it in, make run."
+	@echo "  First look: make demo. With your own nodes: install -m 600 .env.example .env, fill it in, make run."
 
 setup: $(VENV)/.installed ## make .venv with everything pinned, and the stand-in node where there is no CouchDB
 	@if [ -n "$(COUCHDB)" ]; then echo "CouchDB: $(COUCHDB)"; else $(MAKE) -s standin; fi

@@ -108,6 +108,8 @@ class Status:
 
     def _pairs(self, database: str, nodes: list[str], *, known: bool) -> Iterator[tuple[Link, str, int | None]]:
         """State and lag of each way between two nodes. `known`: it was in step once."""
+        # those that the last pass did not see are to have it too: nobody can tell what of it they have
+        nodes = [*nodes, *(name for name in self._pass.get("unseen", []) if name not in nodes)]
         if len(nodes) < 2:
             return
         route = route_of(self._rules, database, self._narrowed, len(self._settings.nodes))

@@ -19,12 +19,12 @@ def on_change(reconcile: Known) -> int:
 def node_lags(names: Iterable[str], summary: Known, found: Known, *, passes: int = 0) -> dict[str, int | None]:
     """Node -> changes of other nodes that it has not confirmed; None where that of a database is not known. {} before
     anything is. `summary`: of the links (tasks.replication_seen), `found`: of the pass (tasks.observations), `passes`:
-    over how many databases it goes."""
+    over how many databases it goes: what a node that it did not see has of them, all others may lack."""
     if summary is None and not found:
         return {}
+    if passes and (not found or found.get("unseen")):
+        return dict.fromkeys(names)
     wanted = list(names)
-    if passes and not found:
-        return dict.fromkeys(wanted)
     last = found or {}
     # without links nothing lags by them; before the first look at them nothing is known
     known = dict.fromkeys(wanted, 0) | dict(summary["lag"]) if summary else dict.fromkeys(wanted)

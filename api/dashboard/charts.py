@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Line:
-    """`path` is SVG's, in a box of `width` x `height`. `top`: the figure that the upper edge stands for. `last`: the
-    newest figure; both None where none is known."""
+    """`path` is SVG's, in a box of `width` x `height`. `top`: what the upper edge stands for; None where no figure is
+    known. `last`: the newest point's; None where it has none, or comes long before the right edge."""
 
     path: str
     width: float
@@ -53,7 +53,9 @@ def line(
         # a figure between two gaps is a dot and not nothing
         steps.append(f"{'L' if joined else 'M'}{x:.1f} {y:.1f}" + ("" if joined else "h0.1"))
         before = at
-    return Line("".join(steps), width, height, top, known[-1][1])
+    newest, last = points[-1]
+    old = gap is not None and after - newest > gap
+    return Line("".join(steps), width, height, top, None if old else last)
 
 
 def sparkline(figures: Iterable[float | None], width: float = 120, height: float = 24) -> Line:

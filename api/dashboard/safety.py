@@ -20,6 +20,7 @@ from worker.core.rules import Mode
 
 FEW = 3  # of a list within a sentence
 # they hold what they should, and answer
+CAUGHT_UP = "Everything is caught up"
 WHOLE = frozenset({NodeState.HEALTHY, NodeState.SUSPECT, NodeState.MAINTENANCE})
 
 
@@ -141,7 +142,13 @@ def _replication(whole: TopologyBody, bounds: Bounds, now: float) -> tuple[Level
     broken = [link for link in between if link.state is PairState.BROKEN]
     if broken:
         return Level.BAD, "Changes are not carried", f"Between {_pairs(broken)}"
-    return _lag(between, bounds.max_lag)
+    level, what, why = _lag(between, bounds.max_lag)
+    away = [node.name for node in whole.nodes if node.name not in able]
+    if level is Level.OK and away:
+        # that it is away is said of the node; that its changes are missing in what is said here, here
+        others = "The others are caught up" if what == CAUGHT_UP else what
+        return level, others, f"What {', '.join(away)} has or lacks is not known"
+    return level, what, why
 
 
 def _why_unknown(
@@ -172,7 +179,7 @@ def _lag(between: Sequence[PairBody], max_lag: int) -> tuple[Level, str, str]:
         return Level.UNKNOWN, "Lag is not known", f"Between {_pairs(unknown)}"
     if any(link.state is PairState.BEHIND for link in between):
         return Level.OK, f"{plural(most, 'change')} on the way" if most else "Changes are on the way", ""
-    return Level.OK, "Everything is caught up", ""
+    return Level.OK, CAUGHT_UP, ""
 
 
 def backups(known: Known) -> Finding:

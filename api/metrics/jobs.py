@@ -12,7 +12,11 @@ from tasks.redis import StoreUnavailable
 
 QUEUED = Gauge("jobs_queued", "Jobs that are queued, whatever they wait for", "kind")
 RUNNING = Gauge("jobs_running", "Jobs that run", "kind")
-OLDEST = Gauge("jobs_oldest_queued_age_seconds", "Since the oldest job was asked for that is queued", "kind")
+OLDEST = Gauge(
+    "jobs_oldest_queued_age_seconds",
+    "Since the oldest job was asked for that is queued; not there while none is",
+    "kind",
+)
 ENDED = Counter("jobs_ended_total", "Jobs that ended, by how", "kind", "state")
 DURATION = Distribution("job_duration_seconds", "From the last start of a job to its end", "kind", "state")
 BROKER = Gauge("broker_up", "1: the broker told how long its queues are")

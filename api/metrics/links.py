@@ -21,7 +21,10 @@ LATE = Gauge(
 )
 ON_CHANGE = Gauge("on_change_databases", "Databases that travel on change, as the last pass found them", "state")
 WAITING = Gauge("on_change_waiting", "Changed databases that wait for their sync, and those being synced", "state")
-OLDEST = Gauge("on_change_oldest_age_seconds", "Since the oldest change was seen that is not carried yet")
+OLDEST = Gauge(
+    "on_change_oldest_age_seconds",
+    "Since the oldest change was seen that is not carried yet; not there while none waits",
+)
 DELAY = Distribution("on_change_delay_seconds", "From when a change was seen until all nodes had it")
 FIGURES = (LINKS, CUT, CANARY, LATE, ON_CHANGE, WAITING, OLDEST, DELAY)
 

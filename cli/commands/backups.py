@@ -6,6 +6,7 @@ import click
 
 from cli import completing, words
 from cli.api import Body, part
+from cli.asking import ask_back, release_in_words
 from cli.options import Asked, page_options, talks, wait_option
 from cli.running import begin
 
@@ -92,10 +93,13 @@ def hold(asked: Asked, backup_id: str, reason: str | None, wait: bool) -> None:
 
 @backup.command()
 @_ID
+@click.option("--yes", "-y", is_flag=True, help="Do not ask back.")
 @wait_option
 @talks
-def release(asked: Asked, backup_id: str, wait: bool) -> None:
+def release(asked: Asked, backup_id: str, yes: bool, wait: bool) -> None:
     """Take a legal hold off."""
+    if not yes:
+        ask_back(*release_in_words(backup_id))
     begin(asked, f"/api/backups/{part(backup_id)}/hold", wait, on=False)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from cli import completing
+from cli import completing, words
 from cli.api import part
-from cli.asking import ask_back, restore_in_words
+from cli.asking import ask_back, refuse_unless_somebody_is_there, restore_in_words
 from cli.options import Asked, talks, wait_option
 from cli.running import begin
 
@@ -61,7 +61,11 @@ def restore(
     if mode != "rollback" and (dry_run or made_since):
         raise click.UsageError("--dry-run and --made-since are for --mode rollback")
     if mode != "new" and not (dry_run or yes):
-        ask_back(*restore_in_words(mode, backup, into or database))
+        refuse_unless_somebody_is_there(restore_in_words(mode, backup, into or database)[0])
+        made = asked.api.get(f"/api/backups/{part(backup)}")
+        backup = made["id"]  # what is confirmed is done, though latest be another one by then
+        what, wanted = restore_in_words(mode, backup, into or database)
+        ask_back(f"{what} It was made {words.ago(made['started_at'], asked.now)}.", wanted)
     begin(
         asked,
         f"/api/backups/{part(backup)}/restore",

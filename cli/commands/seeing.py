@@ -40,6 +40,10 @@ def status(asked: Asked, database: str | None, everything: bool) -> None:
         screen.body({"cluster": cluster, "primary": primary, "replication": replication})
     else:
         screen.line(f"Cluster: {cluster['status']}", style_of(cluster["status"]))
+        for node in cluster["nodes"]:
+            if node["state"] != "healthy":
+                why = f": {node['reason']}" if node.get("reason") else ""
+                screen.line(f"  {node['name']} is {node['state']}{why}", style_of(node["state"]))
         screen.line(f"Acting primary: {primary or words.UNKNOWN}   Mode: {replication.get('mode') or words.UNKNOWN}")
         screen.line(f"Links: {_counted(links, known)}   Seen: {words.ago(replication.get('observed_at'), asked.now)}")
         shown = [link for link in links if everything or database or not (known(link) and _quiet(link))]

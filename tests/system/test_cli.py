@@ -230,7 +230,8 @@ def test_a_rollback_has_to_be_confirmed_by_its_name(nbr: Nbr, nodes: list[Couch]
     nodes[0].put(database, {"_id": "later"})
 
     for typed, code in (("no", 2), (database, 0)):
-        with nbr.on_terminal("restore", backup, database, "--mode", "rollback", "--made-since", "delete") as terminal:
+        with nbr.on_terminal("restore", "latest", database, "--mode", "rollback", "--made-since", "delete") as terminal:
+            terminal.wait_for(rf"in backup {backup}, on all nodes\. It was made [\d.]+ \w+ ago\.")
             terminal.wait_for(f"Type {database} to go on")
             assert nodes[0].has(database, "later")
             terminal.type(f"{typed}\n")

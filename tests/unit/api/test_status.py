@@ -109,7 +109,11 @@ def test_before_the_first_pass_and_where_a_node_was_away_nothing_is_claimed(worl
     world.save_pass(unseen=["replica1"])
     assert {(row["state"], row["lag"]) for row in rows(world)} == {("unknown", None)}
     world.save_pass(unseen=["replica2"])
-    assert {(row["state"], row["lag"]) for row in rows(world)} == {("in-step", 0)}
+    told = {(row["source"], row["target"]): (row["state"], row["lag"]) for row in rows(world)}
+    assert told.pop(("primary", "replica1")) == told.pop(("replica1", "primary")) == ("in-step", 0)
+    # it is to have the database too
+    assert len(told) == 4
+    assert set(told.values()) == {("unknown", None)}
 
 
 def test_a_database_that_no_pass_has_seen_yet_is_not_called_in_step(world: World) -> None:

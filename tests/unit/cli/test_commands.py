@@ -71,6 +71,14 @@ def test_status_exits_with_the_verdict(
     assert terminal.run("status").exit_code == code
 
 
+def test_status_names_the_node_that_is_not_well_and_says_why(terminal: Terminal) -> None:
+    standing(terminal, link())
+    ill = node("replica2", "down", reason="unreachable: [red]connection refused")
+    terminal.api.on(HEALTH, cluster("degraded", node(), node("replica1", "maintenance"), ill))
+    lines = [line.strip() for line in terminal.run("status").stdout.splitlines()]
+    assert lines[1:3] == ["replica1 is maintenance", "replica2 is down: unreachable: [red]connection refused"]
+
+
 @pytest.mark.parametrize(
     "known",
     [
@@ -233,7 +241,7 @@ def test_maintenance_has_to_say_which(terminal: Terminal) -> None:
         (f"backup verify {BACKUP}", f"/backups/{BACKUP}/verify", {"drill": False}),
         ("backup verify latest --drill --node b", "/backups/latest/verify", {"drill": True, "node": "b"}),
         ("backup hold latest --reason audit", "/backups/latest/hold", {"on": True, "reason": "audit"}),
-        ("backup release latest", "/backups/latest/hold", {"on": False}),
+        ("backup release latest --yes", "/backups/latest/hold", {"on": False}),
         ("restore latest pdfs", "/backups/latest/restore", {"database": "pdfs", "mode": "new"}),
         (
             "restore latest pdfs --as p2 --ids x --ids y --node b",
@@ -340,6 +348,13 @@ def test_a_job_that_was_quicker_than_its_end(terminal: Terminal) -> None:
     done = terminal.run("jobs", "cancel", ID)
     assert done.exit_code == Exit.FAILED
     assert "had succeeded before" in done.stderr
+
+
+def test_a_hold_is_not_taken_off_unasked(terminal: Terminal) -> None:
+    done = terminal.run("backup", "release", BACKUP)
+    assert done.exit_code == Exit.USAGE
+    assert f"The legal hold on backup {BACKUP} will be taken off" in done.stderr
+    assert terminal.api.calls() == []
 
 
 def restored(**more: Any) -> dict[str, Any]:

@@ -29,3 +29,13 @@ def test_before_anything_is_known_nothing_is_told() -> None:
 
 def test_what_a_pass_has_found_counts_for_the_nodes_that_lack_it() -> None:
     assert node_lags(NODES, NO_LINKS, PASS, passes=1) == {"primary": 0, "replica1": 3}
+
+
+def test_what_a_node_that_the_pass_did_not_see_has_all_others_may_lack() -> None:
+    away = {**PASS, "unseen": ["replica2"]}
+    assert node_lags([*NODES, "replica2"], NO_LINKS, away, passes=1) == dict.fromkeys([*NODES, "replica2"])
+    assert node_lags([*NODES, "replica2"], {"lag": {"replica1": 1}}, {**away, "changed": {}}) == {
+        "primary": 0,
+        "replica1": 1,
+        "replica2": None,
+    }

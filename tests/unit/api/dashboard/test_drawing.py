@@ -44,6 +44,13 @@ def test_a_line_ends_where_nothing_is_known() -> None:
     assert (drawn.top, drawn.last) == (4.0, 0.0)
 
 
+def test_what_is_told_as_now_is_of_now() -> None:
+    known = [(0, 1.0), (60, 2.0)]
+    assert charts.line([*known, (120, None)], 600, 12, end=130, gap=150).last is None
+    assert charts.line(known, 600, 12, end=600, gap=150).last is None
+    assert charts.line(known, 600, 12, end=130, gap=150).last == 2.0
+
+
 def test_points_that_are_far_apart_are_not_joined() -> None:
     drawn = charts.line([(0, 1.0), (60, 1.0), (600, 1.0)], 600, 12, gap=150)
     assert drawn.path.count("M") == 2

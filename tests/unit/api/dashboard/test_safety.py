@@ -145,6 +145,8 @@ def test_a_node_that_is_away_is_no_fault_of_its_links() -> None:
     away = {pair: {"state": "broken", "lag": None} for pair in (("primary", "replica2"), ("replica2", "primary"))}
     found = assess(whole=whole(away, states={"replica2": "down"}))
     assert (found["nodes"].level, found["replication"].level) == (Level.WARN, Level.OK)
+    assert found["replication"].what == "The others are caught up"
+    assert found["replication"].why == "What replica2 has or lacks is not known"
 
 
 def test_the_reasons_of_nodes_are_told() -> None:
