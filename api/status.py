@@ -85,7 +85,7 @@ class Status:
     def lag(self) -> dict[str, int | None]:
         """Node -> changes of other nodes that it has not confirmed; None where that of a database is not known."""
         names = [node.name for node in self._settings.nodes]
-        passes = on_change(self._replication.reconcile())
+        passes = on_change(self._reconcile)
         return node_lags(names, self._replication.links_summary(), self._pass or None, passes=passes)
 
     def _on_change_rows(self, database: str, synced: Known | None) -> list[LinkBody]:

@@ -20,7 +20,6 @@ from worker.core.rules import Mode
 
 FEW = 3  # of a list within a sentence
 # they hold what they should, and answer
-CAUGHT_UP = "Everything is caught up"
 WHOLE = frozenset({NodeState.HEALTHY, NodeState.SUSPECT, NodeState.MAINTENANCE})
 
 
@@ -142,13 +141,7 @@ def _replication(whole: TopologyBody, bounds: Bounds, now: float) -> tuple[Level
     broken = [link for link in between if link.state is PairState.BROKEN]
     if broken:
         return Level.BAD, "Changes are not carried", f"Between {_pairs(broken)}"
-    level, what, why = _lag(between, bounds.max_lag)
-    away = [node.name for node in whole.nodes if node.name not in able]
-    if level is Level.OK and away:
-        # that it is away is said of the node; that its changes are missing in what is said here, here
-        others = "The others are caught up" if what == CAUGHT_UP else what
-        return level, others, f"What {', '.join(away)} has or lacks is not known"
-    return level, what, why
+    return _lag(between, bounds.max_lag, [node.name for node in whole.nodes if node.name not in able])
 
 
 def _why_unknown(
@@ -169,7 +162,8 @@ def _pairs(links: Sequence[PairBody]) -> str:
     return ", ".join(f"{link.source} → {link.target}" for link in links[:FEW]) + more
 
 
-def _lag(between: Sequence[PairBody], max_lag: int) -> tuple[Level, str, str]:
+def _lag(between: Sequence[PairBody], max_lag: int, away: Sequence[str]) -> tuple[Level, str, str]:
+    """`away`: that they are is said of the nodes; that what is said here leaves them out, here."""
     lags = [link.lag for link in between if link.lag is not None]
     unknown = [link for link in between if link.lag is None or link.state is PairState.UNKNOWN]
     most = max(lags, default=0)
@@ -177,9 +171,10 @@ def _lag(between: Sequence[PairBody], max_lag: int) -> tuple[Level, str, str]:
         return Level.WARN, f"Up to {plural(most, 'change')} behind", f"More than READY_MAX_LAG ({number(max_lag)})"
     if unknown:
         return Level.UNKNOWN, "Lag is not known", f"Between {_pairs(unknown)}"
+    why = f"What {', '.join(away)} has or lacks is not known" if away else ""
     if any(link.state is PairState.BEHIND for link in between):
-        return Level.OK, f"{plural(most, 'change')} on the way" if most else "Changes are on the way", ""
-    return Level.OK, CAUGHT_UP, ""
+        return Level.OK, f"{plural(most, 'change')} on the way" if most else "Changes are on the way", why
+    return Level.OK, f"{'The others are' if away else 'Everything is'} caught up", why
 
 
 def backups(known: Known) -> Finding:

@@ -18,7 +18,7 @@ from tests.browser.faults import Faults
 from tests.browser.filling import Filled, fill
 from tests.browser.looks import DESKTOP, SCREENSHOTS
 from tests.browser.people import TOKENS, settings
-from tests.system.conftest import own_nodes, pytest_runtest_makereport
+from tests.system.conftest import pytest_runtest_makereport, running_nodes
 from tests.system.couch import Couch
 from tests.system.harness import Api, System
 
@@ -53,11 +53,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Couch]]:
-    made = own_nodes(tmp_path_factory.mktemp("nodes"))
-    yield made
-    for node in made:
-        assert node.embedded is not None
-        node.embedded.process.kill()
+    with running_nodes(tmp_path_factory.mktemp("nodes")) as made:
+        yield made
 
 
 @pytest.fixture(scope="package")

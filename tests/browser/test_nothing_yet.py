@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from config.tokens import Role
 from tests.browser.looks import axe, shot
 from tests.browser.people import TOKENS, settings, sign_in
-from tests.system.conftest import own_nodes
+from tests.system.conftest import running_nodes
 from tests.system.couch import Couch
 from tests.system.harness import Api, System
 from tests.system.situations import QUICKLY
@@ -37,11 +37,8 @@ EMPTY = {
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Couch]]:
-    made = own_nodes(tmp_path_factory.mktemp("new-nodes"))
-    yield made
-    for node in made:
-        assert node.embedded is not None
-        node.embedded.process.kill()
+    with running_nodes(tmp_path_factory.mktemp("new-nodes")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from tests.browser.faults import Faults
 from tests.browser.keyboard import reach
 from tests.browser.looks import PHONE, axe, shot, sized
 from tests.browser.people import TOKENS, settings, sign_in, sign_out
-from tests.system.conftest import own_nodes
+from tests.system.conftest import running_nodes
 from tests.system.couch import Couch
 from tests.system.harness import Api, System, hung, wait_until
 from tests.system.situations import PROCESSES, QUICKLY, wait_healthy
@@ -38,11 +38,8 @@ STREAMS = 20  # more than the API has threads to spare
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Couch]]:
-    made = own_nodes(tmp_path_factory.mktemp("state-nodes"))
-    yield made
-    for node in made:
-        assert node.embedded is not None
-        node.embedded.process.kill()
+    with running_nodes(tmp_path_factory.mktemp("state-nodes")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

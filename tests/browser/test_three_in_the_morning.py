@@ -18,7 +18,7 @@ from config.tokens import Role
 from embedded.folders import PROJECT
 from tests.browser.faults import Faults
 from tests.browser.people import TOKENS, settings, sign_in
-from tests.system.conftest import own_nodes
+from tests.system.conftest import running_nodes
 from tests.system.couch import Couch
 from tests.system.harness import Api, System, wait_until
 from tests.system.situations import PROCESSES, QUICKLY, wait_states
@@ -57,11 +57,8 @@ ROWS = rows()
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Couch]]:
-    made = own_nodes(tmp_path_factory.mktemp("night-nodes"))
-    yield made
-    for node in made:
-        assert node.embedded is not None
-        node.embedded.process.kill()
+    with running_nodes(tmp_path_factory.mktemp("night-nodes")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,16 @@ def own_nodes(folder: Path) -> list[Couch]:
     return [Couch(node.name, node.url, admin.user, admin.password, node) for node in made]
 
 
+@contextmanager
+def running_nodes(folder: Path) -> Iterator[list[Couch]]:
+    """Three nodes of ours, killed afterwards."""
+    made = own_nodes(folder)
+    yield made
+    for node in made:
+        assert node.embedded is not None
+        node.embedded.process.kill()
+
+
 # stand-ins that all tests here share
 _STANDINS: list[Couch] = []
 
@@ -92,13 +103,12 @@ def _mortals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Couch]]:
 
 
 def _shared(folder: Path) -> Iterator[list[Couch]]:
-    made = own_nodes(folder)
-    standins = [node for node in made if not node.schedules]
-    _STANDINS.extend(standins)
-    yield made
-    for node in standins:
-        _STANDINS.remove(node)
-    _stop(made)
+    with running_nodes(folder) as made:
+        standins = [node for node in made if not node.schedules]
+        _STANDINS.extend(standins)
+        yield made
+        for node in standins:
+            _STANDINS.remove(node)
 
 
 @pytest.fixture
@@ -108,12 +118,6 @@ def mortals(_mortals: list[Couch]) -> Iterator[list[Couch]]:
     for node in _mortals:
         if node.is_dead():
             node.revive()
-
-
-def _stop(made: list[Couch]) -> None:
-    for node in made:
-        assert node.embedded is not None
-        node.embedded.process.kill()
 
 
 @pytest.fixture(scope="package")

@@ -15,7 +15,7 @@ import pytest
 
 from embedded.folders import PROJECT
 from tests.system import situations
-from tests.system.conftest import own_nodes
+from tests.system.conftest import running_nodes
 from tests.system.couch import Couch
 from tests.system.harness import System, wait_until
 
@@ -46,11 +46,8 @@ def test_every_block_of_the_guide_belongs_to_a_section_that_is_run() -> None:
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Couch]]:
     """Nodes that are emptied and killed here, so always our own."""
-    made = own_nodes(tmp_path_factory.mktemp("disaster-nodes"))
-    yield made
-    for node in made:
-        assert node.embedded is not None
-        node.embedded.process.kill()
+    with running_nodes(tmp_path_factory.mktemp("disaster-nodes")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

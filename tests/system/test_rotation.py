@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.system.conftest import own_nodes
+from tests.system.conftest import running_nodes
 from tests.system.couch import Couch
 from tests.system.harness import System, kill_dash_nine, wait_until
 from tests.system.test_secrets import in_redis, leaks, logs
@@ -27,11 +27,8 @@ PROCESSES = ("worker", "control", "beat", "watcher", "api")
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Couch]]:
     """Of this file alone, because their password changes."""
-    made = own_nodes(tmp_path_factory.mktemp("rotated-nodes"))
-    yield made
-    for node in made:
-        assert node.embedded is not None
-        node.embedded.process.kill()
+    with running_nodes(tmp_path_factory.mktemp("rotated-nodes")) as made:
+        yield made
 
 
 class Passwords:

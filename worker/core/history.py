@@ -40,8 +40,8 @@ def minute_of(now: float) -> int:
 
 
 def merged(last: Point | None, now: float, latency: float | None, lag: int | None, state: NodeState) -> Point:
-    """The point of this minute after one more look. `last`: the one there is; of
-    another minute it counts for nothing."""
+    """The point of this minute after one more look. `last`: the one there is; of another minute it counts
+    for nothing."""
     at = minute_of(now)
     if last is None or last.at != at:
         return Point(at, latency, latency, lag, state)
