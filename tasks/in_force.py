@@ -60,6 +60,7 @@ class InForce:
         self._redis: Any = client  # see JobStore
         self._settings = settings
         self._lock = threading.Lock()
+        self.process = "this process"  # as it is called in its heartbeats, once it has sent one
 
     @property
     def changing(self) -> bool:
@@ -181,6 +182,7 @@ class InForce:
 
     def aware(self, process: str, now: float) -> None:
         """Tell that this process knows both passwords; with each of its heartbeats."""
+        self.process = process
         if self.changing:
             with translated():
                 self._redis.hset(f"{self._key}:aware", process, now)

@@ -32,16 +32,19 @@ log = get(__name__)
 QUIET_PATIENCE = 30.0  # seconds for which what runs may end; with all the rest less than a sweep may be old
 LINKS_PATIENCE = 60.0  # seconds until a set-up has found a free worker, and has made the links again
 LOOK_EVERY = 0.2  # seconds
+UNAWARE = "started before both passwords were in the settings"
+RESTART = "Restart what is named, in any order, and ask again"
 
 
 def run_rotation(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
     to, began = Which(job.params["to"]), time.time()
+    _require_aware(parts)
     if not cluster.logins:
         raise Unsupported(
-            "no node has a password that could be changed: set COUCHDB_PASSWORD_PREVIOUS (or "
-            "REPLICATION_PASSWORD_PREVIOUS) to the one that it has, and COUCHDB_PASSWORD to the one that it is to get"
+            "no node has a password that could be changed: each has one of its own in its URL (COUCHDB_URL, "
+            "REPLICATION_NODES). Take it out there, and set COUCHDB_USER, COUCHDB_PASSWORD_PREVIOUS to the one that "
+            "they have and COUCHDB_PASSWORD to the one that they are to get"
         )
-    _require_aware(parts)
     control.report("quiet")
     try:
         with _standing_still(parts, control):
@@ -87,14 +90,19 @@ def _standing_still(parts: Parts, control: Control) -> Iterator[None]:
 
 
 def _require_aware(parts: Parts) -> None:
-    """Who knows one password alone would lock the other out as soon as it is changed."""
-    now = time.time()
+    """Who knows one password alone would lock the other out as soon as it is changed.
+
+    Whoever asked for the change knows both (api.rotation), so a worker that does not is the one to be named, and not
+    all the others whose word it cannot read.
+    """
+    now, own = time.time(), parts.in_force.process
+    if not parts.in_force.changing:
+        raise ProcessUnaware(f"{own}: {UNAWARE}. {RESTART}")
     alive = {*parts.seen.workers(now), *parts.replication.watchers(now)}
     unaware = parts.in_force.unaware(alive, now)
     if unaware:
         raise ProcessUnaware(
-            f"{', '.join(unaware)}: started before both passwords were in the settings, or with others. Restart them, "
-            "in any order, and ask again"
+            f"{', '.join(unaware)}: {UNAWARE}, or with others than {own}, which was to change them. {RESTART}"
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import requests
 
+from embedded.process import Process
 from tests.system.conftest import running_nodes
 from tests.system.couch import Couch
 from tests.system.harness import System, kill_dash_nine, wait_until
@@ -193,11 +194,24 @@ def test_a_node_that_goes_down_in_the_middle_stops_nothing_and_is_changed_when_i
 def test_a_process_that_knows_one_password_alone_is_named_and_nothing_is_changed(
     system: System, nodes: list[Couch], passwords: Passwords
 ) -> None:
-    late = system.launch("worker", COUCHDB_PASSWORD=passwords.now, COUCHDB_PASSWORD_PREVIOUS="")
-    system.wait_ready(late)
+    def late(name: str) -> Process:
+        process = system.launch(name, COUCHDB_PASSWORD=passwords.now, COUCHDB_PASSWORD_PREVIOUS="")
+        system.wait_ready(process)
+        return process
 
-    job = system.api.wait_state(rotate(system), "failed", deadline=60)
+    def named() -> str:
+        error = system.api.wait_state(rotate(system), "failed", deadline=60)["error"]
+        assert error["type"] == "process-unaware", error
+        return str(error["detail"]).partition(":")[0]
 
-    assert job["error"]["type"] == "process-unaware"
-    assert f"worker-{late.pid}@" in job["error"]["detail"]
+    # found by a worker that knows both: of a kind that takes no such job
+    control = late("control")
+    assert named().startswith(f"control-{control.pid}@")
+    control.stop()
+
+    # the worker that takes the job is the one: it names itself, and not those whose word it cannot read
+    system.processes["worker"].stop()
+    worker = late("worker")
+    assert named().startswith(f"worker-{worker.pid}@")
+
     assert {status(node, passwords.now) for node in nodes} == {200}

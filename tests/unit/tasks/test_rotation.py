@@ -93,9 +93,25 @@ def test_where_no_links_are_wanted_none_are_made(couch: FakeCouch) -> None:
     assert all(not node.databases["_replicator"].documents for node in couch.nodes.values())
 
 
-def test_without_a_previous_password_it_says_what_to_set(couch: FakeCouch, cluster: Cluster) -> None:
+def test_a_worker_that_knows_one_alone_names_itself_and_not_all_others(couch: FakeCouch, cluster: Cluster) -> None:
+    world = World()
+    now = time.time()
+    for name in ("worker-7@here", "worker-8@here"):
+        world.seen.worker_alive(name, now)
+    world.in_force.aware("worker-8@here", now)
+    with pytest.raises(ProcessUnaware, match=r"^worker-8@here: started before both passwords.*Restart") as refused:
+        change(world, cluster)
+    assert "worker-7@here" not in str(refused.value)
+
+
+def test_where_each_node_has_a_password_of_its_own_it_says_what_to_set(couch: FakeCouch) -> None:
+    more = {
+        "couchdb_url": f"http://admin:{PASSWORD}@a.test:5984",
+        "replication_nodes": ",".join(f"{name}=http://admin:{PASSWORD}@{name}.test:5984" for name in "bc"),
+    }
+    world = World(settings(couchdb_password=NEW, couchdb_password_previous=PASSWORD, **more))
     with pytest.raises(Unsupported, match="COUCHDB_PASSWORD_PREVIOUS"):
-        change(World(), cluster)
+        change(world, Cluster.from_settings(world.settings, couch))
 
 
 def test_a_node_with_credentials_of_its_own_is_left_alone_and_told(couch: FakeCouch) -> None:
@@ -110,7 +126,9 @@ def test_a_node_with_credentials_of_its_own_is_left_alone_and_told(couch: FakeCo
 def test_a_process_that_does_not_know_both_stops_it(world: World, couch: FakeCouch, process: Cluster) -> None:
     world.seen.worker_alive("worker-7@here", time.time())
     world.replication.watcher_alive("watcher-8@here", {"at": time.time(), "leads": True, "feeds": {}})
-    with pytest.raises(ProcessUnaware, match="watcher-8@here, worker-7@here: started before both"):
+    with pytest.raises(
+        ProcessUnaware, match=r"watcher-8@here, worker-7@here: started before both.*, or with others than this process"
+    ):
         change(world, process)
     assert has(couch, NEW) == []
     for name in ("worker-7@here", "watcher-8@here"):
