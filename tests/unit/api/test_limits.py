@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Iterator
+
 import pytest
+import time_machine
 
 from api.limits import LOCKED_MINUTES, Limits
 from tests.unit.api.world import BEARER, TOKEN, World, settings
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
+SOME_MINUTE = datetime.datetime(2026, 11, 28, 9, 40, 10, tzinfo=datetime.UTC)
 
 
-def test_each_caller_has_its_own_count() -> None:
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[time_machine.Traveller]:
+    """It is counted in whole minutes, and none of them may end within a test."""
+    with time_machine.travel(SOME_MINUTE, tick=False) as made:
+        yield made
+
+
+def test_each_caller_has_its_own_count(clock: time_machine.Traveller) -> None:
     limits = Limits(3, 0)
     assert [limits.seconds_until_allowed("a", HERE) for _ in range(3)] == [None] * 3
     wait = limits.seconds_until_allowed("a", THERE)
-    assert wait is not None
-    assert 1 <= wait <= 60
+    assert wait == 60 - SOME_MINUTE.second
     assert limits.seconds_until_allowed("b", HERE) is None
     # who shows no token is an address, or the network in which he may choose one
     assert [limits.seconds_until_allowed(None, f"2001:db8::{place}") for place in range(3)] == [None] * 3
     assert limits.seconds_until_allowed(None, "2001:db8::99") is not None
     assert limits.seconds_until_allowed(None, HERE) is None
     assert limits.seconds_until_allowed(HERE, HERE) is None, "a token may be called like an address"
+    clock.shift(wait)
+    assert limits.seconds_until_allowed("a", HERE) == 1, "all of the minute before still counts"
+    clock.shift(1)
+    assert limits.seconds_until_allowed("a", HERE) is None
 
 
-def test_an_address_is_locked_out_by_the_last_wrong_token_and_no_other_is() -> None:
+def test_an_address_is_locked_out_by_the_last_wrong_token_and_no_other_is(clock: time_machine.Traveller) -> None:
     limits = Limits(0, 3)
     assert [limits.failed(HERE, f"digest-{number}") for number in range(3)] == [False, False, True]
     wait = limits.seconds_locked(HERE)
-    assert wait is not None
-    assert LOCKED_MINUTES * 60 - 5 <= wait <= LOCKED_MINUTES * 60
+    assert wait == LOCKED_MINUTES * 60
     assert limits.seconds_locked(THERE) is None
     assert limits.failed(HERE, "digest-9") is False, "told once"
+    clock.shift(wait)
+    assert limits.seconds_locked(HERE) is None
 
 
 def test_a_program_that_was_not_told_of_its_new_token_locks_nobody_out() -> None:
