@@ -56,10 +56,9 @@ def _sync(result: Result) -> Iterator[str]:
 
 
 def _setup(result: Result) -> Iterator[str]:
-    dry = result.get("dry_run")
-    if dry:
-        yield "Nothing was changed. This would be done:" if result.get("changed") else "Nothing would be changed"
+    if result.get("dry_run"):  # `changed` says what was changed: nothing
         steps = result.get("steps") or []
+        yield "Nothing was changed. This would be done:" if steps else "Nothing would be changed"
         yield from (f"  {step}" for step in steps[:MOST])
         if len(steps) > MOST:
             yield f"  … and {len(steps) - MOST} more (--json has them)"

@@ -101,6 +101,8 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(site: Site) -> None:
     dry = run(site, name, dry_run=True, bidirectional=False).as_json()
 
     assert (dry["dry_run"], dry["changed"]) == (True, False)
+    assert dry["databases"][name]["turned"] == "one way, from the primary"
+    assert dry["steps"][0] == f"from now on {name} goes one way, from the primary"
     assert sorted(dry["databases"][name]["created_on"]) == ["a", "c"]
     assert Database(site.cluster["a"], name).info() is None
     if site.scheduler:
@@ -256,7 +258,8 @@ def test_a_ledger_is_written_in_parts_and_read_whole(site: Site) -> None:
 def test_a_direction_is_remembered_until_it_is_said_otherwise(site: Site) -> None:
     name = site.name()
 
-    run(site, name, bidirectional=False)
+    assert turned(run(site, name, bidirectional=False), name) == (1, "one way, from the primary", True)
+    assert turned(run(site, name, bidirectional=False), name) == (0, None, False)
     for node in site.cluster.names:
         assert choices.is_one_way(site.cluster, [node], name)
         assert choices.read(site.cluster[node])[name].one_way
@@ -264,8 +267,14 @@ def test_a_direction_is_remembered_until_it_is_said_otherwise(site: Site) -> Non
     if site.scheduler:
         assert sorted(later.links["unchanged"]) == ["a -> b", "a -> c"]
 
-    run(site, name)
+    assert turned(run(site, name), name) == (1, "as the rules say", True)
+    assert turned(run(site, name), name) == (0, None, False)
     assert not any(choices.is_one_way(site.cluster, [node], name) for node in site.cluster.names)
+
+
+def turned(result: SetupResult, name: str) -> tuple[int, str | None, bool]:
+    told = result.as_json()
+    return told["counts"]["databases_turned"], told["databases"][name]["turned"], told["changed"]
 
 
 def test_a_node_that_missed_a_choice_is_told_by_the_next_reconcile_and_the_newest_counts(site: Site) -> None:

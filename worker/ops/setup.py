@@ -65,7 +65,7 @@ def setup(cluster: Cluster, wanted: Wanted, control: Control) -> SetupResult:
     cannot follow), and what all nodes failed with."""
     found, planned = look(cluster, wanted, control)
     names = list(found.nodes)
-    result = SetupResult(names, found.skipped, planned, wanted.databases)
+    result = SetupResult(names, found.skipped, planned, wanted.databases, turned=_turned(wanted, found))
     if wanted.dry_run:
         result.dry_run = True
         return result
@@ -74,8 +74,11 @@ def setup(cluster: Cluster, wanted: Wanted, control: Control) -> SetupResult:
     for name, error in prepare(cluster, names).items():
         done.fail(f"our own database could not be made on {name}: {reason(error)}")
     # before any database is made: a sync of what changed must not be quicker than the choice
-    for name, error in _choose(cluster, wanted, found).items():
+    unnoted = _choose(cluster, wanted, found)
+    for name, error in unnoted.items():
         done.fail(f"the direction could not be noted on {name}: {reason(error)}")
+    if len(unnoted) == len(names):
+        result.turned = {}
     if wanted.tune:
         result.tuned, failed = tuning.tune(cluster, names, found.configuration)
         for what in failed:
@@ -147,14 +150,26 @@ def _refuse_selectors(cluster: Cluster, rules: Rules, names: Sequence[str]) -> N
         raise Unsupported("this kind of node cannot replicate by a selector: take it out of REPLICATION_RULES")
 
 
-def _choose(cluster: Cluster, wanted: Wanted, found: Found) -> dict[str, ReplicationError]:
-    """Note on each node which way these databases go, and in `found`; returns node -> why it could not be noted. Who
-    asks for all without a word of the direction leaves those that somebody set up one way as they are."""
+def _decided(wanted: Wanted, found: Found) -> frozenset[str]:
+    """The databases whose direction is to be noted. Who asks for all without a word of the direction leaves those that
+    somebody set up one way as they are."""
     if not wanted.asked or (wanted.databases is None and wanted.bidirectional):
-        return {}
+        return frozenset()
     # both ways is what goes without saying: it is only noted where it overrules
-    meant = _meant(wanted, found) if not wanted.bidirectional else _meant(wanted, found) & found.narrowed
-    decided = dict.fromkeys(meant, Choice(time.time(), one_way=not wanted.bidirectional))
+    return _meant(wanted, found) if not wanted.bidirectional else _meant(wanted, found) & found.narrowed
+
+
+def _turned(wanted: Wanted, found: Found) -> dict[str, bool]:
+    """Database -> whether it goes one way from now on, of those that went otherwise."""
+    one_way = not wanted.bidirectional
+    return {name: one_way for name in sorted(_decided(wanted, found)) if (name in found.narrowed) is not one_way}
+
+
+def _choose(cluster: Cluster, wanted: Wanted, found: Found) -> dict[str, ReplicationError]:
+    """Note on each node which way these databases go, and in `found`; returns node -> why it could not be noted."""
+    decided = dict.fromkeys(_decided(wanted, found), Choice(time.time(), one_way=not wanted.bidirectional))
+    if not decided:
+        return {}
     outcomes = each(found.nodes, lambda name: choices.write(cluster[name], decided))
     for name, outcome in outcomes.items():
         if outcome.error is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,9 +21,11 @@ _NO_SECURITY = Security([], [])
 
 @dataclass
 class DatabaseReport:
-    """What was found and changed for one database. Links are told as "source -> target"."""
+    """What was found and changed for one database. Links are told as "source -> target". `turned`: which way it goes
+    from now on, where it went otherwise before."""
 
     mode: str
+    turned: str | None = None
     created_on: list[str] = field(default_factory=list)
     already_on: list[str] = field(default_factory=list)
     removed_on: list[str] = field(default_factory=list)
@@ -33,12 +35,13 @@ class DatabaseReport:
     @property
     def changed(self) -> bool:
         made = [link for kind in ("created", "updated", "kicked", "deleted") for link in self.links.get(kind, [])]
-        return bool(self.created_on or self.security.copied_to or made)
+        return bool(self.created_on or self.security.copied_to or made or self.turned)
 
 
 @dataclass
 class SetupResult:
-    """`named`: the databases that somebody asked for; None where it was about all."""
+    """`named`: the databases that somebody asked for; None where it was about all. `turned`: database -> whether it
+    goes one way from now on, of those that went otherwise."""
 
     nodes: list[str]
     skipped: dict[str, str]
@@ -46,6 +49,7 @@ class SetupResult:
     named: Sequence[str] | None
     applied: Applied = field(default_factory=Applied)
     tuned: list[str] = field(default_factory=list)
+    turned: Mapping[str, bool] = field(default_factory=dict)
     dry_run: bool = False
 
     @property
@@ -57,6 +61,7 @@ class SetupResult:
         done = self.applied
         return bool(
             done.created
+            or (self.turned and not self.dry_run)
             or done.deleted
             or any(done.written.values())
             or any(security.copied_to for security in done.security.values())
@@ -74,6 +79,7 @@ class SetupResult:
             planned.setdefault(step.database, []).append(step.node)
         created = planned if self.dry_run else self.applied.created
         for name, report in found.items():
+            report.turned = _way(self.turned[name]) if name in self.turned else None
             report.created_on = [node for node in self.nodes if node in created.get(name, [])]
             report.removed_on = self.plan.removed.get(name, [])
             missing = {*planned.get(name, []), *report.removed_on}
@@ -104,7 +110,10 @@ class SetupResult:
     def _steps(self) -> list[str]:
         """What would be done, in the order in which it would be, as far as a list can be read."""
         planned = self.plan
-        steps = [f"create {step.database} on {step.node}, like on {step.like or 'no node'}" for step in planned.creates]
+        steps = [f"from now on {name} goes {_way(one_way)}" for name, one_way in self.turned.items()]
+        steps += [
+            f"create {step.database} on {step.node}, like on {step.like or 'no node'}" for step in planned.creates
+        ]
         steps += [f"delete {step.document} on {step.node}: {step.why}" for step in planned.deletes]
         steps += [f"start {step.link} of {step.link.database} anew" for step in planned.kicks]
         steps += [f"write {step.link} of {step.link.database}: {step.why}" for step in planned.writes]
@@ -114,6 +123,7 @@ class SetupResult:
         """How many steps of each kind were done (or, in a dry run, would be), and what was as it should be."""
         planned, done = self.plan, self.applied
         steps = {
+            "databases_turned": len(self.turned),
             "databases_created": len(planned.creates) if self.dry_run else sum(map(len, done.created.values())),
             "links_deleted": len(planned.deletes) if self.dry_run else len(done.deleted),
             "links_created": sum(not step.revision for step in planned.writes) if self.dry_run else 0,
@@ -157,10 +167,15 @@ def overall(modes: Iterable[Mode]) -> str:
     return next(iter(seen), Mode.ON_CHANGE).value
 
 
+def _way(one_way: bool) -> str:
+    return "one way, from the primary" if one_way else "as the rules say"
+
+
 def _told(report: DatabaseReport) -> dict[str, Any]:
     return {
         "changed": report.changed,
         "mode": report.mode,
+        "turned": report.turned,
         "created_on": report.created_on,
         "already_on": report.already_on,
         "removed_on": report.removed_on,

@@ -21,6 +21,7 @@ VERIFIED = {
     "repaired": None,
 }
 SET_UP = {"mode": "continuous", "complete": True, "changed": True, "skipped": [], "dry_run": False, "failures": []}
+WOULD_SET_UP = {**SET_UP, "dry_run": True, "changed": False, "steps": []}
 BACKED_UP = {"backup_id": BACKUP, "databases": 2, "documents": 9, "stored_bytes": 1_500, "full": True, "lost": 0}
 RESTORED = {
     "database": "pdfs",
@@ -49,8 +50,9 @@ def ended(kind: str, result: dict[str, Any] | None) -> dict[str, Any]:
         ("setup", SET_UP, Exit.WELL, "Mode: continuous"),
         ("setup", {**SET_UP, "changed": False}, Exit.WELL, "Everything was as it should be"),
         ("setup", {**SET_UP, "complete": False, "failures": ["no link on b"]}, Exit.NOT_WELL, "no link on b"),
-        ("setup", {**SET_UP, "dry_run": True, "steps": ["create x on a"]}, Exit.WELL, "  create x on a"),
-        ("setup", {**SET_UP, "dry_run": True, "changed": False}, Exit.WELL, "Nothing would be changed"),
+        ("setup", {**WOULD_SET_UP, "steps": ["create x on a"]}, Exit.WELL, "  create x on a"),
+        ("setup", {**WOULD_SET_UP, "steps": ["create x on a"]}, Exit.WELL, "This would be done"),
+        ("setup", WOULD_SET_UP, Exit.WELL, "Nothing would be changed"),
         ("backup", BACKED_UP, Exit.WELL, "2 databases, 9 documents, 1.5 KB stored (full)"),
         ("backup", {**BACKED_UP, "lost": 1}, Exit.NOT_WELL, "1 attachment or revision could not be had"),
         ("backup", {**BACKED_UP, "copied": {"error": "x", "detail": "no space"}}, Exit.NOT_WELL, "no space"),
