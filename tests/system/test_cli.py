@@ -149,10 +149,16 @@ def test_a_job_is_asked_for_again(nbr: Nbr, nodes: list[Couch], database: str) -
 
 
 def test_a_setup_and_what_it_would_do(nbr: Nbr, database: str) -> None:
-    dry = nbr.run("setup", database, "--dry-run")
-    assert dry.returncode == 0, dry.stderr
-    assert "would be" in dry.stdout
-    assert nbr.lines("setup", database)[-1]["result"]["complete"] is True
+    nothing = nbr.run("setup", database, "--dry-run")
+    assert nothing.returncode == 0, nothing.stderr
+    dry = nbr.run("setup", database, "--dry-run", "--one-way")
+    assert "This would be done:" in dry.stdout
+    assert f"from now on {database} goes one way, from the primary" in dry.stdout
+    turned = [
+        nbr.lines("setup", database, *way)[-1]["result"]["databases"][database]["turned"]
+        for way in (["--one-way"], ["--one-way"], [])
+    ]
+    assert turned == ["one way, from the primary", None, "as the rules say"]
 
 
 @pytest.mark.parametrize(
