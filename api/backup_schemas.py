@@ -271,8 +271,10 @@ class BackupSummary(Out):
     changed: int | None = Field(None, description="Documents that it holds itself: those that its parents have not.")
     attachments: int | None = Field(None, description="Of the documents that it holds itself.")
     attachment_bytes: int | None = None
-    stored_bytes: int | None = Field(None, description="Its own chunks in the store, without attachments.")
-    raw_bytes: int | None = Field(None, description="The same before they were compressed.")
+    stored_bytes: int | None = Field(
+        None, description="What it added to the store: its own files, and attachments that were not there."
+    )
+    raw_bytes: int | None = Field(None, description="Its documents before they were compressed.")
     superseded: int | None = Field(
         None, description="Documents that were written to and compacted before they were read: a newer state was taken."
     )

@@ -17,9 +17,7 @@ FAILING = Gauge("backup_store_failing", "1: the store could not be read the last
 LAST_FAILED = Gauge("backup_last_failed", "1: something is missing in the newest backup")
 AGE = Gauge("backup_age_seconds", "Since the newest good backup of everything began")
 DURATION = Gauge("backup_duration_seconds", "How long the newest good backup of everything took")
-STORED = Gauge(
-    "backup_stored_bytes", "What the newest good backup of everything added to the store, without attachments"
-)
+STORED = Gauge("backup_stored_bytes", "What the newest good backup of everything added to the store")
 DATABASES = Gauge("backup_databases", "Databases in the newest good backup of everything")
 DOCUMENTS = Gauge("backup_documents", "Documents in the newest good backup of everything")
 DRILL_AGE = Gauge("backup_drill_age_seconds", "Since the last restore drill")

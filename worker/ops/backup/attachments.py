@@ -10,7 +10,7 @@ import base64
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class AttachmentStore:
         self._listing: dict[str, threading.Lock] = {}
         self._under_way: dict[str, Future[Stored]] = {}
         self._damaged: set[str] = set()
+        self._new: set[str] = set()
         self._known = 0
 
     def keep(self, revisions: Revisions, document: str, revision: str, name: str, stub: Stub) -> Stored:
@@ -56,6 +57,8 @@ class AttachmentStore:
             if stored is None or not self._whole(stored, stub):
                 stored = self._fetch(revisions, document, revision, name, stub)
                 self._remember(key, stored)
+                with self._lock:
+                    self._new.add(stored.object)
             waiting.set_result(stored)
         except BaseException as error:
             waiting.set_exception(error)
@@ -69,6 +72,14 @@ class AttachmentStore:
         """Whether it is in the store, in its whole size."""
         key = stored.object.rpartition("/")[2].partition("-")[0]
         return self._known_as(key) == stored
+
+    def new_bytes(self, kept: Iterable[Stored]) -> int:
+        """What these added to the store: those that this backup put there, each told of once. One that an attempt
+        before put there, and did not come to its record, is there already."""
+        with self._lock:
+            new = {stored.object: stored.size for stored in kept if stored.object in self._new}
+            self._new -= new.keys()
+        return sum(new.values())
 
     # --- what the store has
 

@@ -220,7 +220,7 @@ class DatabaseBackup:
         )
 
     def _group(self) -> Group:
-        return Group(self._keep, self._as_it_is_now, self._tools.chunk_bytes)
+        return Group(self._keep, self._as_it_is_now, self._tools.attachments.new_bytes, self._tools.chunk_bytes)
 
     def _store(self, group: Group, journal: Journal) -> None:
         """One after the other. None after one that failed: who goes on from the journal would never miss that one."""

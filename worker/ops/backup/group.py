@@ -26,6 +26,7 @@ _LOST = (NotFound, BadAnswer, BadRequest)
 _KINDS = (Kind.DOCUMENTS, Kind.ATTACHED, Kind.DESIGN)
 
 Keep = Callable[[Head, str], "Future[Stored]"]
+NewBytes = Callable[[Sequence[Stored]], int]
 
 
 @dataclass
@@ -59,11 +60,13 @@ class _Pending:
 
 @dataclass
 class Group:
-    """`keep(revision, attachment)` has an attachment put into the store. `again(id)` reads a document as it is now.
-    `limit`: bytes. `seq`: where the group ends, if it does at the end of a page of the feed."""
+    """`keep(revision, attachment)` has an attachment put into the store; `new_bytes(kept)` tells what that added there.
+    `again(id)` reads a document as it is now. `limit`: bytes. `seq`: where the group ends, if it does at the end of a
+    page of the feed."""
 
     keep: Keep
     again: Callable[[str], Found]
+    new_bytes: NewBytes
     limit: int
     seq: str | None = None
     size: int = 0
@@ -145,12 +148,13 @@ class Group:
     def _counts(
         self, chunks: tuple[Chunk, ...], kept: list[Stored], attachments: int, references: tuple[Stored, ...]
     ) -> Counts:
+        own = [*(chunk.stored for chunk in chunks), *references]
         return Counts(
             changed=sum(chunk.documents for chunk in chunks),
             leaves=sum(chunk.leaves for chunk in chunks),
             attachments=attachments,
             attachment_bytes=sum(stored.size for stored in kept),
-            stored_bytes=sum(chunk.stored.size for chunk in chunks) + sum(stored.size for stored in references),
+            stored_bytes=sum(stored.size for stored in own) + self.new_bytes(kept),
             raw_bytes=sum(chunk.raw for chunk in chunks),
             superseded=self.superseded,
             lost=len(self.lost),
