@@ -18,6 +18,7 @@ from api.context import Context, context
 from api.openapi import Answer, Operation, operation
 from api.schemas import NoQuery
 from api.topology_schemas import PairBody, PairState, PictureNode, TopologyBody
+from tasks.fresh import fresh_canary
 from tasks.lags import node_lags, on_change, seen_at
 from worker.core.lag import BROKEN, LinkState, added
 from worker.core.routing import Way
@@ -54,7 +55,9 @@ def picture(parts: Context) -> TopologyBody:
     passes = on_change(reconcile)
     lags = node_lags(names, summary, last_pass, passes=passes)
     verdicts = {node.name: node for node in observed.verdicts(settings, sweep)}
-    canary = {(one["source"], one["target"]): one for one in (parts.replication.canary() or {}).get("arrivals", [])}
+    measured = parts.replication.canary()
+    arrivals = measured["arrivals"] if measured and fresh_canary(measured, settings, now) else []
+    canary = {(one["source"], one["target"]): one for one in arrivals}
     links = [
         *of_links(summary or {}, canary),
         *of_passes(

@@ -34,7 +34,9 @@ def new(name: str, role: str, path: Path | None) -> None:
         line = written(name, role_of(role), made)
         if path is not None:
             _add(path, line)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    except OSError as error:
         raise click.ClickException(str(error)) from None
     click.echo(made)
     if path is None:

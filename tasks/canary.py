@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 from config.settings import Settings
+from tasks.fresh import LONGEST_CANARY
 from tasks.wiring import Parts
 from worker.core.errors import ReplicationError
 from worker.core.failures import failure_of, reason_of
@@ -18,7 +19,6 @@ from worker.ops.canary import measure
 from worker.ops.control import Unattended
 
 SHORTEST_WAIT = 30.0  # seconds
-LONGEST_WAIT = 150.0
 # what a write shows and a look does not: of all else the look itself is the fresher witness
 ONLY_AT_WRITES = frozenset({Failure.DISK})
 
@@ -53,7 +53,7 @@ def canary_trouble(parts: Parts, node: str, now: float) -> tuple[Failure, str] |
 
 def _patience(settings: Settings) -> float:
     """Seconds; where only the periodic pass carries changes, a write waits for its turn."""
-    return min(LONGEST_WAIT, max(SHORTEST_WAIT, 2.0 * settings.replication_retry_seconds + 10))
+    return min(LONGEST_CANARY, max(SHORTEST_WAIT, 2.0 * settings.replication_retry_seconds + 10))
 
 
 def _recent(settings: Settings) -> float:

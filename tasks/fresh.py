@@ -7,6 +7,7 @@ from typing import Any
 
 from config.settings import Settings
 
+LONGEST_CANARY = 150.0  # seconds that a canary waits for its arrivals
 _PASSES = 6.0
 
 
@@ -18,6 +19,11 @@ def fresh_look(record: Mapping[str, Any] | None, settings: Settings, now: float)
 def fresh_pass(record: Mapping[str, Any] | None, settings: Settings, now: float) -> bool:
     """Of a periodic pass, which may take minutes over very many databases."""
     return record is not None and bool(now - record["observed_at"] <= longest_pass(settings))
+
+
+def fresh_canary(record: Mapping[str, Any] | None, settings: Settings, now: float) -> bool:
+    """Of a canary: there has been another since, however long one waited for its arrivals."""
+    return record is not None and bool(now - record["observed_at"] <= 2 * settings.canary_seconds + LONGEST_CANARY)
 
 
 def longest_pass(settings: Settings) -> float:

@@ -9,8 +9,7 @@ from prometheus_client.core import Metric
 
 from api.context import Context
 from api.metrics.figure import Distribution, Gauge
-from tasks.canary import LONGEST_WAIT
-from tasks.fresh import fresh_look, fresh_pass
+from tasks.fresh import fresh_canary, fresh_look, fresh_pass
 from worker.core.lag import LinkState
 
 LINKS = Gauge("links", "Continuous links in each state", "state")
@@ -47,8 +46,7 @@ def _links(parts: Context) -> Iterator[Metric]:
 
 def _canary(parts: Context) -> Iterator[Metric]:
     last = parts.replication.canary()
-    # an old one says nothing about now
-    if last is None or parts.clock() - last["observed_at"] > 2 * parts.settings.canary_seconds + LONGEST_WAIT:
+    if last is None or not fresh_canary(last, parts.settings, parts.clock()):
         return
     known = {(one["source"], one["target"]): one for one in last["arrivals"]}
     yield from CANARY.of({pair: one["seconds"] for pair, one in known.items()})

@@ -8,7 +8,8 @@ import pytest
 
 from api.topology import merged, of_links, of_passes, state_of
 from api.topology_schemas import PairBody, PairState
-from tests.unit.api.world import World
+from tasks.fresh import LONGEST_CANARY
+from tests.unit.api.world import World, settings
 
 NODES = ["primary", "replica1", "replica2"]
 IN_STEP: dict[str, Any] = {"changed": {}, "lag": {}, "unseen": [], "in_step_count": 5}
@@ -125,6 +126,18 @@ def test_the_acting_primary_is_marked_and_where_clients_go_is_told(world: World)
     assert [name for name, node in nodes.items() if node["acting"]] == ["replica1"]
     ways = {name: node["clients"] for name, node in nodes.items()}
     assert ways == {"primary": "drain", "replica1": "ready", "replica2": None}
+
+
+@pytest.mark.parametrize(("age", "seconds"), [(5, 0.06), (2 * 60 + LONGEST_CANARY + 1, None)])
+def test_what_a_canary_took_long_ago_is_no_figure_of_now(age: float, seconds: float | None) -> None:
+    world = World(settings=settings(canary_seconds=60))
+    world.save_sweep()
+    summary = {"states": {}, "lag": {}, "broken": 0, "behind": {}, "observed_at": world.now}
+    world.replication.save_links({}, {**summary, "pairs": {"replica1": {"primary": {"running": 1}}}})
+    arrival = {"source": "primary", "target": "replica1", "seconds": 0.06, "overdue": None, "error": None}
+    world.replication.save_canary({"arrivals": [arrival], "observed_at": world.now - age})
+    (link,) = world.client.get("/api/replication/topology").get_json()["links"]
+    assert link["seconds"] == seconds
 
 
 def test_a_node_that_is_configured_no_more_has_no_pair(world: World) -> None:

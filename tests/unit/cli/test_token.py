@@ -48,7 +48,7 @@ def test_what_cannot_be_is_refused_and_nothing_written(tmp_path: Path) -> None:
     assert run("ci", "--role", "view", "--file", str(path)).exit_code == 0
     before = path.read_text()
     twice = run("ci", "--role", "admin", "--file", str(path))
-    assert twice.exit_code == 1
+    assert twice.exit_code == 2
     assert "the same name" in twice.stderr
     assert "nbr_" not in twice.output
     assert path.read_text() == before

@@ -21,7 +21,7 @@ from worker.ops.own import ensure_own_database
 def measured(world: World, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> World:
     """All nodes healthy, and nobody who carries anything, so nothing is waited for long."""
     monkeypatch.setattr(canary, "SHORTEST_WAIT", 0.2)
-    monkeypatch.setattr(canary, "LONGEST_WAIT", 0.2)
+    monkeypatch.setattr(canary, "LONGEST_CANARY", 0.2)
     monkeypatch.setattr(measuring, "CRASH_PAUSE", 0.01)
     for server in cluster.servers.values():
         ensure_own_database(server)
