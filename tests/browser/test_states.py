@@ -399,7 +399,9 @@ def test_on_a_phone_tables_are_scrolled_in_their_own_box(page: Page) -> None:
         sign_in(page, Role.VIEW, "/")
         box = page.get_by_role("region", name="Nodes", exact=True)
         assert box.evaluate("(each) => each.scrollWidth > each.clientWidth")
-        box.get_by_text("Why").scroll_into_view_if_needed()
+        box.scroll_into_view_if_needed()
+        expect(box.get_by_text("Why")).to_be_in_viewport()  # without a finger moved sideways
+        box.get_by_text("Version").scroll_into_view_if_needed()
         assert box.evaluate("(each) => each.scrollLeft") > 0
         assert page.evaluate("() => scrollX") == 0
 
