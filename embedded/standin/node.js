@@ -48,7 +48,8 @@ fs.writeFileSync(configuration, JSON.stringify({
 }));
 
 const express = require('express');
-const PouchDB = require('pouchdb').defaults({ prefix: databases + path.sep });
+// skip_setup: a replication must not make a database that is not there, neither its target nor its source
+const PouchDB = require('pouchdb').defaults({ prefix: databases + path.sep, skip_setup: true });
 const couch = require('express-pouchdb')(PouchDB, {
   configPath: configuration,
   // compression breaks long answers, db-updates and replicator pretend to work, fauxton and log are for people; who may
@@ -206,7 +207,7 @@ app.all('/:db/_changes', json, (req, res, next) => {
 
 // --- _replicate: options it does not know would be ignored, which copies everything; so they are refused.
 
-const UNSUPPORTED = ['cancel', 'continuous', 'doc_ids', 'selector', 'since_seq'];
+const UNSUPPORTED = ['cancel', 'continuous', 'create_target', 'doc_ids', 'selector', 'since_seq'];
 
 function credentials(endpoint) {
   const basic = (endpoint.auth || {}).basic;

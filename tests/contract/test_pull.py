@@ -69,14 +69,16 @@ def test_a_pull_of_what_the_target_has_already_writes_nothing(site: Site) -> Non
     assert databases["b"].changes_after(back.source_last_seq) == 0
 
 
-def test_a_pull_without_its_databases_is_not_found(scheduled: Site) -> None:
-    name = scheduled.name()
+def test_a_pull_without_its_databases_is_not_found_and_makes_none(site: Site) -> None:
+    name = site.name()
 
     with pytest.raises(NotFound):
-        pull(scheduled, name)
-    builders.databases(scheduled.cluster, name, ["a"])
+        pull(site, name)
+    assert Database(site.cluster["a"], name).info() is None
+    builders.databases(site.cluster, name, ["a"])
     with pytest.raises(NotFound):
-        pull(scheduled, name)
+        pull(site, name)
+    assert Database(site.cluster["b"], name).info() is None
 
 
 def test_a_pull_with_credentials_the_source_does_not_take(scheduled: Site) -> None:

@@ -215,7 +215,7 @@ def test_a_database_deleted_on_one_node_is_told_and_made_again_only_by_setup(
 
     # once the ledger has it everywhere, or this would look like a node that never had it
     wait_until(lambda: all(noted(node, name) for node in nodes), "every node has noted that it has it")
-    # on a stand-in a pull makes its target again, whoever deleted it
+    # what was under way would go on as if it were there, and a node that was just added is still being filled
     wait_until(lambda: at_rest(system, name), "nothing is on its way", 60)
     nodes[1].drop(name)
 
