@@ -16,9 +16,9 @@ COUCHDB := $(or $(COUCHDB_BIN),$(shell command -v couchdb 2>/dev/null || ls /opt
 # Without its compiled files Python would read every module of ours anew in each of the many processes of a run
 CACHED := PYTHONDONTWRITEBYTECODE=
 
-# Two files of tests at a time, in their order: the many short ones at the end fill both. But nodes that are given are one
-# set, and two control planes over it would take each other's links away
-SIDE_BY_SIDE := $(if $(COUCHDB_TEST_URLS),,-n 2 --dist loadfile --no-loadscope-reorder)
+# Three files of tests at a time, in their order, on two cores: many wait for something, and the short ones at the end fill
+# all. But nodes that are given are one set, and two control planes over it would take each other's links away
+SIDE_BY_SIDE := $(if $(COUCHDB_TEST_URLS),,-n 3 --dist loadfile --no-loadscope-reorder)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup standin dev demo run test check haproxy promtool browser haproxy-check haproxy-nodes clean
