@@ -107,6 +107,23 @@ def test_one_that_is_dropped_midway_does_not_harm_the_others(site: Site, thirty:
         assert backups.lost(backups.content(database), backups.content(restored(site, vault, database.name))) == []
 
 
+def test_one_that_is_dropped_is_not_found_whatever_the_node_answers_meanwhile() -> None:
+    site = fake_site(couch := FakeCouch("a", "b"))
+    doomed, blobs = Database(site.cluster["a"], site.name()), FakeBlobs()
+    doomed.create()
+    doomed.bulk([{"_id": f"doc-{n}"} for n in range(5_000)])  # so that all is not read before anything is stored
+
+    def before(call: str, name: str) -> None:
+        if call == "put" and "/000000-" in name:
+            doomed.drop()
+            couch["a"].fail("500", path="_changes")
+            couch["a"].fail("500", path="_bulk_get")
+
+    blobs.before = before
+    with pytest.raises(NotFound, match=f"there is no database {doomed.name}"):
+        backups.back_up(site, Vault(blobs), doomed.name, chunk_bytes=500)
+
+
 # --- a store that fails
 
 

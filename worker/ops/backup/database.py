@@ -12,13 +12,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
 
 from worker.blobs.vault import Vault
 from worker.core.continuity import why_full
-from worker.core.errors import NotFound
+from worker.core.errors import NotFound, ReplicationError
 from worker.core.locals import is_user_document
 from worker.core.manifest import (
     FORMAT,
@@ -138,17 +139,24 @@ class DatabaseBackup:
         self._tools.control.check()  # whoever has lost the job vouches for nothing any more
         return Saved(manifest, self._tools.vault.write_new_record(self._name(RECORD), manifest))
 
+    def gone(self) -> NotFound | None:
+        """After a failure: that the node has no such database, where that is so. CouchDB answers who reads a database
+        that is being dropped in several ways, a 500 among them."""
+        with suppress(ReplicationError):
+            return self._not_there() if self._database.info() is None else None
+        return None
+
     # --- what it is
 
     def _info(self) -> DatabaseInfo:
         info = self._database.info()
         if info is None:
-            raise NotFound(
-                f"there is no database {self._database.name}",
-                node=self._database.server.node.name,
-                database=self._database.name,
-            )
+            raise self._not_there()
         return info
+
+    def _not_there(self) -> NotFound:
+        name, node = self._database.name, self._database.server.node.name
+        return NotFound(f"there is no database {name}", node=node, database=name)
 
     def _source(self, info: DatabaseInfo) -> Source:
         about = self._database.server.capabilities()
@@ -312,6 +320,8 @@ class DatabaseBackup:
         digest: str | None,
     ) -> DatabaseManifest:
         counts = Counts(documents=info.doc_count, deleted=info.doc_del_count)
+        if local is not None:
+            counts = counts.plus(Counts(stored_bytes=local.stored.size, raw_bytes=local.raw))
         for group in journal.groups:
             counts = counts.plus(group.counts)
         return DatabaseManifest(

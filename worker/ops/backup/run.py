@@ -228,7 +228,8 @@ def _one(cluster: Cluster, order: Order, database: str, earlier: _Earlier, tools
             saved = work.run(full=order.full, why=why)
         except (StoreUnavailable, StoreRefused):
             raise
-        except ReplicationError as error:
+        except ReplicationError as failed:
+            error = work.gone() or failed
             trouble = trouble if isinstance(error, NotFound) and trouble else error
             continue
         return _entry(saved, going_on)
