@@ -272,7 +272,7 @@ class BackupSummary(Out):
     attachments: int | None = Field(None, description="Of the documents that it holds itself.")
     attachment_bytes: int | None = None
     stored_bytes: int | None = Field(
-        None, description="What it added to the store: its own files, and attachments that were not there."
+        None, description="What it added to the store: its documents, compressed, and attachments not there yet."
     )
     raw_bytes: int | None = Field(None, description="Its documents before they were compressed.")
     superseded: int | None = Field(

@@ -1,6 +1,6 @@
 """A node that speaks CouchDB's protocol without CouchDB: for a machine that has none (first look, CI).
 
-`standin/node.js` runs PouchDB's server under Node.js. docs/architecture.md lists what it lacks. Its packages
+`standin/node.js` runs PouchDB's server under Node.js, and says what it mends and refuses. Its packages
 come from `npm ci` in `make setup`, pinned by package-lock.json; no compiler is needed.
 """
 

@@ -22,7 +22,7 @@ def fresh_pass(record: Mapping[str, Any] | None, settings: Settings, now: float)
 
 
 def fresh_canary(record: Mapping[str, Any] | None, settings: Settings, now: float) -> bool:
-    """Of a canary: there has been another since, however long one waited for its arrivals."""
+    """Of a canary: until there should have been another, however long that one waits for its arrivals."""
     return record is not None and bool(now - record["observed_at"] <= 2 * settings.canary_seconds + LONGEST_CANARY)
 
 

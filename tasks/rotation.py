@@ -32,8 +32,6 @@ log = get(__name__)
 QUIET_PATIENCE = 30.0  # seconds for which what runs may end; with all the rest less than a sweep may be old
 LINKS_PATIENCE = 60.0  # seconds until a set-up has found a free worker, and has made the links again
 LOOK_EVERY = 0.2  # seconds
-UNAWARE = "started before both passwords were in the settings"
-RESTART = "Restart what is named, in any order, and ask again"
 
 
 def run_rotation(parts: Parts, cluster: Cluster, job: Job, control: Control) -> dict[str, Any]:
@@ -97,12 +95,16 @@ def _require_aware(parts: Parts) -> None:
     """
     now, own = time.time(), parts.in_force.process
     if not parts.in_force.changing:
-        raise ProcessUnaware(f"{own}: {UNAWARE}. {RESTART}")
+        raise ProcessUnaware(
+            f"{own}: knows one password alone. Set COUCHDB_PASSWORD_PREVIOUS (or REPLICATION_PASSWORD_PREVIOUS) for it "
+            "as for the API, restart it, and ask again"
+        )
     alive = {*parts.seen.workers(now), *parts.replication.watchers(now)}
     unaware = parts.in_force.unaware(alive, now)
     if unaware:
         raise ProcessUnaware(
-            f"{', '.join(unaware)}: {UNAWARE}, or with others than {own}, which was to change them. {RESTART}"
+            f"{', '.join(unaware)}: started before both passwords were in the settings, or with others than {own}, "
+            "which was to change them. Restart what is named, in any order, and ask again"
         )
 
 

@@ -23,11 +23,6 @@ if (!port || !process.argv[3] || !password) {
 const folder = path.resolve(process.argv[3]);
 const databases = path.join(folder, 'db');
 
-// express-pouchdb leaks rejections of requests that the client gave up on: they must not end the node.
-for (const event of ['unhandledRejection', 'uncaughtException']) {
-  process.on(event, (error) => console.error(event, (error && (error.stack || error.message)) || error));
-}
-
 process.umask(0o077); // the data and the configuration are ours alone
 fs.mkdirSync(databases, { recursive: true });
 
@@ -82,11 +77,11 @@ function refuse(res, code, error, reason) {
 // it was changed from, so that another one by environment counts again.
 
 const ROUNDS = 1000;
-const SESSION = {
+const session = () => ({
   ok: true,
   userCtx: { name: user, roles: ['_admin'] },
   info: { authentication_handlers: ['default'], authenticated: 'default' },
-};
+});
 const sha256 = (text) => crypto.createHash('sha256').update(text).digest();
 const basic = (secret) => 'Basic ' + Buffer.from(`${user}:${secret}`).toString('base64');
 const mark = sha256(basic(password)).toString('hex');
@@ -136,7 +131,7 @@ app.use((req, res, next) => {
     return next();
   }
   if (header && lets(header)) {
-    req.couchSession = SESSION;
+    req.couchSession = session(); // its own: PouchDB's server writes into it
     return next();
   }
   return refuse(res, 401, 'unauthorized', 'Authentication required.');
@@ -180,6 +175,27 @@ app.all(['/:db', '/:db/*'], (req, res, next) => {
   return exists(name)
     .then((known) => (known ? next() : refuse(res, 404, 'not_found', 'Database does not exist.')))
     .catch(next);
+});
+
+// --- Users: nobody signs in as one of them here, but a password is not kept as it is, whoever writes it.
+
+function withoutPassword(doc) {
+  if (!doc || typeof doc.password !== 'string') {
+    return doc;
+  }
+  const { password: secret, ...rest } = doc;
+  const salt = crypto.randomBytes(16).toString('hex');
+  const derived = crypto.pbkdf2Sync(secret, salt, ROUNDS, 20, 'sha1').toString('hex');
+  return { ...rest, password_scheme: 'pbkdf2', iterations: ROUNDS, salt, derived_key: derived };
+}
+
+app.use('/_users', json, (req, res, next) => {
+  if (Array.isArray((req.body || {}).docs)) {
+    req.body.docs = req.body.docs.map(withoutPassword);
+  } else {
+    req.body = withoutPassword(req.body);
+  }
+  return next();
 });
 
 // --- Requests that would hang or be misread.
@@ -258,11 +274,24 @@ app.use(couch);
 
 const server = http.createServer(app);
 // a CouchDB node has it from the start
-new PouchDB('_users').info().then(() => server.listen(port, HOST, () => console.log('up', port)));
-server.on('error', (error) => {
-  console.error(`cannot listen on ${HOST}:${port}: ${error.message}`);
+new PouchDB('_users').info().then(
+  () => server.listen(port, HOST, up),
+  (error) => giveUp(`cannot open ${databases}`, error),
+);
+server.on('error', (error) => giveUp(`cannot listen on ${HOST}:${port}`, error));
+
+function up() {
+  // express-pouchdb leaks rejections of requests that the client gave up on: they must not end a node that works
+  for (const event of ['unhandledRejection', 'uncaughtException']) {
+    process.on(event, (error) => console.error(event, (error && (error.stack || error.message)) || error));
+  }
+  console.log('up', port);
+}
+
+function giveUp(what, error) {
+  console.error(`${what}: ${error.message}`);
   process.exit(1);
-});
+}
 
 for (const signal of ['SIGTERM', 'SIGINT']) {
   process.on(signal, () => {

@@ -73,7 +73,7 @@ def test_what_is_allowed_has_to_come(page: Page, faults: Faults) -> None:
 @pytest.mark.parametrize(
     ("body", "line"),
     [
-        ("<input>", r"any: label \(critical\)"),
+        ("<input>", r"light: label \(critical\)"),
         ("<style>@media (prefers-color-scheme: dark) {p {color: #eee}}</style><p>pale", r"dark: color-contrast \(ser"),
         ("<style>p {color: #eee}</style><p>pale", r"light: color-contrast \(serious\)"),
     ],

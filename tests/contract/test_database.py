@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import secrets
 
 import pytest
 
@@ -242,3 +243,23 @@ def test_a_big_body_arrives_though_it_is_compressed(database: Database) -> None:
     found = database.get("doc-59")
     assert found is not None
     assert found["text"] == "ü" * 1_000
+
+
+def test_a_users_password_is_not_kept_as_it_is(site: Site) -> None:
+    if site.kind == "fake":
+        pytest.skip("it has no users")
+    users = Database(site.cluster["a"], "_users")
+    names = [f"user-{secrets.token_hex(6)}" for _ in range(2)]
+    one, other = (
+        {"_id": f"org.couchdb.user:{name}", "type": "user", "name": name, "roles": [], "password": "a-secret-word"}
+        for name in names
+    )
+    users.put(one)
+    users.bulk([other])
+    kept = [users.get(str(each["_id"])) or {} for each in (one, other)]
+    for found in kept:
+        users.delete(found["_id"], found["_rev"])
+    for found in kept:
+        assert "password" not in found
+        assert "a-secret-word" not in str(found)
+        assert found["derived_key"]

@@ -11,10 +11,11 @@ import pytest
 
 from embedded.waiting import wait_until
 from tests import builders
-from tests.contract.conftest import DEADLINE, Site
+from tests.contract.conftest import DEADLINE, Site, fake_site
+from tests.fakes.couchdb import FakeCouch
 from worker.core.model import Credentials
 from worker.core.names import replication_document_id
-from worker.core.rules import Mode, Rule, Rules
+from worker.core.rules import Direction, Mode, Rule, Rules
 from worker.core.topology import Topology
 from worker.couch.database import Database
 from worker.couch.replicator import DATABASE as REPLICATOR
@@ -270,6 +271,27 @@ def test_a_direction_is_remembered_until_it_is_said_otherwise(site: Site) -> Non
     assert turned(run(site, name), name) == (1, "as the rules say", True)
     assert turned(run(site, name), name) == (0, None, False)
     assert not any(choices.is_one_way(site.cluster, [node], name) for node in site.cluster.names)
+
+
+def test_what_goes_one_way_by_rule_is_not_turned_by_who_says_so_too(site: Site) -> None:
+    name = site.name()
+    rules = Rules(default=Rule(mode=Mode.CONTINUOUS, direction=Direction.ONE_WAY))
+    run(site, name, rules=rules)
+    assert turned(run(site, name, rules=rules, bidirectional=False), name) == (0, None, False)
+    assert turned(run(site, name, rules=rules), name) == (0, None, False)
+
+
+def test_a_direction_that_no_node_noted_was_not_turned() -> None:
+    site = fake_site(couch := FakeCouch("a", "b", "c"))
+    name = site.name()
+    run(site, name)
+    for node in couch.nodes.values():
+        node.fail("403", path="_bulk_docs")
+    refused = run(site, name, bidirectional=False)
+    assert turned(refused, name)[:2] == (0, None)
+    assert len([line for line in refused.applied.failures if "the direction could not be noted" in line]) == 3
+    couch["b"].heal()
+    assert turned(run(site, name, bidirectional=False), name)[:2] == (1, "one way, from the primary")
 
 
 def turned(result: SetupResult, name: str) -> tuple[int, str | None, bool]:

@@ -98,9 +98,9 @@ class Shape(msgspec.Struct, frozen=True):
 class Counts(msgspec.Struct, frozen=True):
     """`documents` and `deleted` are of the whole database; the others count what this backup itself holds: `changed`
     documents with `leaves` revisions, `attachments` that these have (`attachment_bytes`), and the `stored_bytes` that
-    it added to the store: its own files, and attachments that were not there yet. `superseded`: documents whose
-    revision of that moment the node had no more, so that a newer one was taken. `lost`: attachments and revisions that
-    the node lists and could not give: the rest is saved without them."""
+    it added to the store: its documents, compressed, and attachments that were not there yet. `superseded`: documents
+    whose revision of that moment the node had no more, so that a newer one was taken. `lost`: attachments and revisions
+    that the node lists and could not give: the rest is saved without them."""
 
     documents: int = 0
     deleted: int = 0

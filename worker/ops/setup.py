@@ -24,7 +24,7 @@ from worker.core.model import Link
 from worker.core.names import OWN_DATABASE
 from worker.core.plan import Desired, Plan, Shape, plan
 from worker.core.replication import link_document, shape
-from worker.core.rules import Mode, Rule, Rules
+from worker.core.rules import Direction, Mode, Rule, Rules
 from worker.couch.cluster import Cluster
 from worker.ops import choices, ledger, tuning
 from worker.ops.apply import Applied, apply
@@ -160,9 +160,13 @@ def _decided(wanted: Wanted, found: Found) -> frozenset[str]:
 
 
 def _turned(wanted: Wanted, found: Found) -> dict[str, bool]:
-    """Database -> whether it goes one way from now on, of those that went otherwise."""
+    """Database -> whether it goes one way from now on, of those that went otherwise: not those that go so by rule."""
     one_way = not wanted.bidirectional
-    return {name: one_way for name in sorted(_decided(wanted, found)) if (name in found.narrowed) is not one_way}
+
+    def turns(name: str) -> bool:
+        return (name in found.narrowed) is not one_way and wanted.rules.of(name).direction is Direction.BOTH
+
+    return {name: one_way for name in sorted(_decided(wanted, found)) if turns(name)}
 
 
 def _choose(cluster: Cluster, wanted: Wanted, found: Found) -> dict[str, ReplicationError]:

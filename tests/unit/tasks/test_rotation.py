@@ -99,7 +99,7 @@ def test_a_worker_that_knows_one_alone_names_itself_and_not_all_others(couch: Fa
     for name in ("worker-7@here", "worker-8@here"):
         world.seen.worker_alive(name, now)
     world.in_force.aware("worker-8@here", now)
-    with pytest.raises(ProcessUnaware, match=r"^worker-8@here: started before both passwords.*Restart") as refused:
+    with pytest.raises(ProcessUnaware, match=r"^worker-8@here: knows one password alone\. Set COUCHDB_PASS") as refused:
         change(world, cluster)
     assert "worker-7@here" not in str(refused.value)
 

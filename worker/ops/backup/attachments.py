@@ -74,8 +74,8 @@ class AttachmentStore:
         return self._known_as(key) == stored
 
     def new_bytes(self, kept: Iterable[Stored]) -> int:
-        """What these added to the store: those that this backup put there, each told of once. One that an attempt
-        before put there, and did not come to its record, is there already."""
+        """What these added to the store: those that this process put there, each told of once. One that a worker put
+        there that died before it noted so is there already."""
         with self._lock:
             new = {stored.object: stored.size for stored in kept if stored.object in self._new}
             self._new -= new.keys()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,6 +44,7 @@ from worker.ops.backup.journal import Done, Journal
 from worker.ops.backup.objects import in_list
 from worker.ops.backup.pace import Batches, Throttle
 from worker.ops.control import Control
+from worker.ops.look import LOOK_TIMEOUT
 
 AHEAD = 6  # answers asked for before the first of them is used
 GROUPS_AHEAD = 1  # of a few megabytes, while the one before is being stored
@@ -102,10 +103,17 @@ class _Place:
 
 
 class DatabaseBackup:
-    """One database on one node into one backup. `told(documents)` hears of each few that are done."""
+    """One database on one node into one backup. `told(documents)` hears of each few that are done. `added`: bytes of
+    attachments that this backup put into the store for it, those of tries on other nodes (given here) included."""
 
     def __init__(
-        self, database: Database, backup: str, earlier: Earlier | None, tools: Tools, told: Callable[[int], None]
+        self,
+        database: Database,
+        backup: str,
+        earlier: Earlier | None,
+        tools: Tools,
+        told: Callable[[int], None],
+        added: int = 0,
     ) -> None:
         self._database = database
         self._revisions = Revisions(database)
@@ -113,6 +121,7 @@ class DatabaseBackup:
         self._earlier = earlier
         self._tools = tools
         self._told = told
+        self._added_before = self.added = added
         self._batches = Batches()
         self._repeats = False
         self._broken = False
@@ -140,10 +149,11 @@ class DatabaseBackup:
         return Saved(manifest, self._tools.vault.write_new_record(self._name(RECORD), manifest))
 
     def gone(self) -> NotFound | None:
-        """After a failure: that the node has no such database, where that is so. CouchDB answers who reads a database
-        that is being dropped in several ways, a 500 among them."""
+        """After a server's fault: that it has no such database any more, where that is so. CouchDB answers who reads a
+        database that is being dropped in several ways, a 500 among them."""
         with suppress(ReplicationError):
-            return self._not_there() if self._database.info() is None else None
+            there = self._database.info(tries=1, read_timeout=LOOK_TIMEOUT)
+            return self._not_there() if there is None else None
         return None
 
     # --- what it is
@@ -228,7 +238,12 @@ class DatabaseBackup:
         )
 
     def _group(self) -> Group:
-        return Group(self._keep, self._as_it_is_now, self._tools.attachments.new_bytes, self._tools.chunk_bytes)
+        return Group(self._keep, self._as_it_is_now, self._new_bytes, self._tools.chunk_bytes)
+
+    def _new_bytes(self, kept: Sequence[Stored]) -> int:
+        new = self._tools.attachments.new_bytes(kept)
+        self.added += new
+        return new
 
     def _store(self, group: Group, journal: Journal) -> None:
         """One after the other. None after one that failed: who goes on from the journal would never miss that one."""
@@ -319,7 +334,7 @@ class DatabaseBackup:
         local: Chunk | None,
         digest: str | None,
     ) -> DatabaseManifest:
-        counts = Counts(documents=info.doc_count, deleted=info.doc_del_count)
+        counts = Counts(documents=info.doc_count, deleted=info.doc_del_count, stored_bytes=self._added_before)
         if local is not None:
             counts = counts.plus(Counts(stored_bytes=local.stored.size, raw_bytes=local.raw))
         for group in journal.groups:

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from worker.blobs.vault import Vault
 from worker.core.errors import (
     BackupIncomplete,
+    BadAnswer,
     NotFound,
     ObjectDamaged,
     ObjectMissing,
     ReplicationError,
+    ServerFault,
     StoreRefused,
     StoreUnavailable,
     Unreachable,
@@ -222,15 +224,20 @@ def _one(cluster: Cluster, order: Order, database: str, earlier: _Earlier, tools
         return done
     going_on, why = earlier.of(database, tools.vault.seals.key)
     trouble: ReplicationError | None = None
+    added = 0
     for node in _preferred(order, database, going_on):
-        work = DatabaseBackup(Database(cluster[node], database), order.id, going_on, tools, progress.told)
+        work = DatabaseBackup(Database(cluster[node], database), order.id, going_on, tools, progress.told, added)
         try:
             saved = work.run(full=order.full, why=why)
         except (StoreUnavailable, StoreRefused):
             raise
-        except ReplicationError as failed:
-            error = work.gone() or failed
-            trouble = trouble if isinstance(error, NotFound) and trouble else error
+        except ReplicationError as error:
+            failed = error
+            if isinstance(error, ServerFault | BadAnswer) and (gone := work.gone()) is not None:
+                gone.__cause__ = error
+                failed = gone
+            trouble = trouble if isinstance(failed, NotFound) and trouble else failed
+            added = work.added
             continue
         return _entry(saved, going_on)
     raise trouble or NotFound(f"no node that answers has a database {database}", database=database)

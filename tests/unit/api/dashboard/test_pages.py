@@ -175,16 +175,18 @@ def test_an_ended_job_can_be_asked_for_again() -> None:
 @pytest.mark.parametrize(
     ("steps", "told"),
     [
-        ([], "Nothing: everything is as it should be."),
-        ([f"create db-{n} on replica2" for n in range(101)], "And 1 more, below."),
+        ([], "Nothing would be changed."),
+        ([f"create db-{n} on replica2" for n in range(101)], "The list goes on below."),
     ],
 )
 def test_a_set_up_that_was_only_to_be_told_of_says_what_it_would_do(steps: list[str], told: str) -> None:
     world = World()
     job = world.jobs.submit(Request(Kind.SETUP, None, {"databases": None, "dry_run": True, "asked": True})).job
-    world.finish(job.id, {"dry_run": True, "changed": False, "steps": steps})
+    away = [{"node": "replica1", "reason": "connection refused"}]
+    world.finish(job.id, {"dry_run": True, "changed": False, "steps": steps, "skipped": away})
     page = get(world.client, f"/jobs/{job.id}")
     assert told in page.words
+    assert "replica1 could not be asked: connection refused" in page.words
     assert len(page.all("li")) == len(get(world.client, "/jobs").all("li")) + min(len(steps), 100)
 
 
