@@ -116,9 +116,9 @@ def test_verify_exits_with_what_it_found(nbr: Nbr, nodes: list[Couch], database:
 
 
 def test_how_things_stand(nbr: Nbr, running: System) -> None:
-    health = nbr.run("health")
-    assert health.returncode == 0, health.stdout
-    assert nbr.run("status").returncode == 0
+    # a machine that is busy may be slow to answer a sweep: then a node is suspect for a moment, and they say so
+    for command in ("health", "status"):
+        wait_until(lambda command=command: nbr.run(command).returncode == 0, f"{command} says all is well")
     (nodes,) = nbr.lines("nodes")
     assert {node["name"] for node in nodes["nodes"]} == set(running.nodes)
     assert [node["name"] for node in nbr.lines("nodes", "replica1")] == ["replica1"]
@@ -191,7 +191,7 @@ def test_a_link_to_it_will_do(nbr: Nbr, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "nbr").symlink_to(NBR)
     done = subprocess.run(
-        [tmp_path / "bin" / "nbr", "health"], env=nbr.environ, cwd="/", capture_output=True, timeout=60, check=False
+        [tmp_path / "bin" / "nbr", "jobs"], env=nbr.environ, cwd="/", capture_output=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
 
