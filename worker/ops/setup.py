@@ -68,6 +68,7 @@ def setup(cluster: Cluster, wanted: Wanted, control: Control) -> SetupResult:
     result = SetupResult(names, found.skipped, planned, wanted.databases, turned=_turned(wanted, found))
     if wanted.dry_run:
         result.dry_run = True
+        result.tuned = tuning.would(cluster, names, found.configuration) if wanted.tune else []
         return result
     control.check()
     done = result.applied

@@ -111,6 +111,7 @@ class SetupResult:
         """What would be done, in the order in which it would be, as far as a list can be read."""
         planned = self.plan
         steps = [f"from now on {name} goes {_way(one_way)}" for name, one_way in self.turned.items()]
+        steps += [f"set {line}" for line in self.tuned]
         steps += [
             f"create {step.database} on {step.node}, like on {step.like or 'no node'}" for step in planned.creates
         ]

@@ -13,6 +13,8 @@ from worker.couch.cluster import Cluster
 from worker.ops.look import reason
 from worker.ops.parallel import each
 
+Configurations = Mapping[str, Mapping[str, str]]  # node -> its options of the replicator that are set
+
 SECTION = "replicator"
 VALUES: Mapping[str, str] = {"startup_jitter": "0", "checkpoint_interval": "10000"}  # milliseconds
 # what CouchDB 3.x does where nothing is set (rel/overlay/etc/default.ini): its configuration lists no defaults
@@ -36,20 +38,26 @@ def differs(configuration: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in VALUES.items() if now[key] != value}
 
 
-def tune(
-    cluster: Cluster, names: Sequence[str], configuration: Mapping[str, Mapping[str, str]]
-) -> tuple[list[str], list[str]]:
+def would(cluster: Cluster, names: Sequence[str], configuration: Configurations) -> list[str]:
+    """What `tune` would change, in words."""
+    return [
+        _told(name, key, configuration[name])
+        for name in _scheduled(cluster, names)
+        for key in differs(configuration[name])
+    ]
+
+
+def tune(cluster: Cluster, names: Sequence[str], configuration: Configurations) -> tuple[list[str], list[str]]:
     """Set what differs, on nodes with a scheduler. Returns what was changed, and what could not be, in words."""
 
     def one(name: str) -> list[str]:
-        was = in_force(configuration[name])
         changed = []
         for key, value in differs(configuration[name]).items():
             cluster[name].configure(SECTION, key, value)
-            changed.append(f"{name}: [{SECTION}] {key} {was[key]} -> {value}")
+            changed.append(_told(name, key, configuration[name]))
         return changed
 
-    outcomes = each([name for name in names if cluster[name].capabilities().scheduler], one)
+    outcomes = each(_scheduled(cluster, names), one)
     changed = [line for outcome in outcomes.values() for line in outcome.value or []]
     failed = [
         f"{name}: [{SECTION}] not changed: {reason(outcome.error)}"
@@ -57,3 +65,11 @@ def tune(
         if outcome.error is not None
     ]
     return changed, failed
+
+
+def _scheduled(cluster: Cluster, names: Sequence[str]) -> list[str]:
+    return [name for name in names if cluster[name].capabilities().scheduler]
+
+
+def _told(name: str, key: str, configuration: Mapping[str, str]) -> str:
+    return f"{name}: [{SECTION}] {key} {in_force(configuration)[key]} -> {VALUES[key]}"

@@ -204,8 +204,12 @@ def test_tuning_that_was_asked_for_is_a_reason_for_a_setup(world: World, couch: 
     world.settings = settings(tune_nodes=True)
 
     (job_id,) = look(world, cluster)
+    told = reconcile.run_setup(world.parts, cluster, job(setup(dry_run=True)), Listener())
+    assert "set a: [replicator] startup_jitter 5000 -> 0" in told["steps"]
+    assert "startup_jitter" not in couch["a"].configuration.get("replicator", {})
     result = do(world, cluster, job_id)
 
+    assert result["tuned"] == told["tuned"]
     assert "a: [replicator] startup_jitter 5000 -> 0" in result["tuned"]
     assert couch["c"].configuration["replicator"]["startup_jitter"] == "0"
     assert look(world, cluster) == []
