@@ -164,3 +164,19 @@ def test_a_page_that_could_not_be_shown_can_be_used_when_it_is(page: Page, fille
     page.evaluate("() => document.dispatchEvent(new Event('nbr:changed'))")
     expect(page.get_by_role("heading", name="Backups", exact=True)).to_be_visible()
     expect(opened(page, "Back up now…")).to_be_visible()
+
+
+def test_a_button_is_there_once_somebody_listens_to_it(page: Page) -> None:
+    sign_in(page, Role.OPERATE, "/")
+    held: list[Route] = []
+    page.route("**/static/js/main.js", lambda route: held.append(route))  # noqa: PLW0108 - Playwright marks it
+    page.goto("/", wait_until="commit")
+    expect(page.locator("#row-primary")).to_be_visible()
+    button = page.get_by_role("button", name="Sync a database")
+    expect(button).to_have_count(0)
+    assert len(held) == 1
+
+    held[0].continue_()
+
+    button.click()
+    expect(page.get_by_role("dialog", name="Sync a database")).to_be_visible()

@@ -5,3 +5,4 @@ import { follow } from "./live.js";
 tick();
 listen();
 follow();
+document.documentElement.dataset.ready = "";
