@@ -21,6 +21,7 @@ from worker.core.manifest import MANIFEST, Entry, Manifest, backup_id, database_
 from worker.couch.database import Database
 from worker.couch.revisions import HEAD, Revisions
 from worker.ops.backup.catalogue import Catalogue
+from worker.ops.backup.objects import own
 from worker.ops.backup.run import Order, run
 from worker.ops.control import Control, Unattended
 from worker.ops.restore.chain import Chain
@@ -187,6 +188,12 @@ def md5(data: bytes) -> str:
 
 def objects(vault: Vault, prefix: str = "") -> dict[str, int]:
     return {found.name: found.size for found in vault.blobs.listed(prefix)}
+
+
+def attachments_added(vault: Vault, manifest: Manifest, database: str) -> int:
+    """Of what the backup says it added to the store, all that is none of its own files."""
+    record = chain_of(vault, manifest, database).newest
+    return record.counts.stored_bytes - sum(stored.size for stored in own(record))
 
 
 def named(found: Iterable[str], word: str) -> list[str]:

@@ -20,7 +20,7 @@ from tests.contract.conftest import DEADLINE, Site, fake_site
 from tests.fakes.couchdb import FakeCouch
 from worker.blobs.seal import OPEN, Keys, Seals, new_identity, seals
 from worker.core.errors import BackupIncomplete, DatabaseExists, HandedBack, WrongKey
-from worker.core.manifest import Manifest, backup_id
+from worker.core.manifest import backup_id
 from worker.couch.database import Database
 from worker.couch.related import Part, Related
 from worker.couch.revisions import Revisions
@@ -271,16 +271,9 @@ def test_attachments_are_stored_once_and_never_fetched_again(site: Site, filled:
     contents = {digest for leaves in backups.content(filled).values() for _, _, attached in leaves.values()
                 for _, digest, _, _ in attached.values()}  # fmt: skip
     assert len(there) == len(contents)
-    assert attachments_added(vault, first, filled.name) == sum(there.values())
-    assert [attachments_added(vault, second, name) for name in (filled.name, twin.name)] == [0, 0]
+    assert backups.attachments_added(vault, first, filled.name) == sum(there.values())
+    assert [backups.attachments_added(vault, second, name) for name in (filled.name, twin.name)] == [0, 0]
     assert backups.lost(backups.content(twin), backups.content(restored(site, vault, twin.name))) == []
-
-
-def attachments_added(vault: backups.Vault, manifest: Manifest, database: str) -> int:
-    """Of what the backup says it added to the store, all that is none of its own files."""
-    record = backups.chain_of(vault, manifest, database).newest
-    own = [*(chunk.stored for chunk in record.chunks), *record.references]
-    return record.counts.stored_bytes - sum(stored.size for stored in own)
 
 
 def test_a_large_attachment_comes_back(site: Site) -> None:

@@ -65,7 +65,9 @@ def setup(cluster: Cluster, wanted: Wanted, control: Control) -> SetupResult:
     cannot follow), and what all nodes failed with."""
     found, planned = look(cluster, wanted, control)
     names = list(found.nodes)
-    result = SetupResult(names, found.skipped, planned, wanted.databases, turned=_turned(wanted, found))
+    decided = _decided(wanted, found)
+    turned = _turned(wanted, found, decided)
+    result = SetupResult(names, found.skipped, planned, wanted.databases, turned=turned)
     if wanted.dry_run:
         result.dry_run = True
         result.tuned = tuning.would(cluster, names, found.configuration) if wanted.tune else []
@@ -75,7 +77,7 @@ def setup(cluster: Cluster, wanted: Wanted, control: Control) -> SetupResult:
     for name, error in prepare(cluster, names).items():
         done.fail(f"our own database could not be made on {name}: {reason(error)}")
     # before any database is made: a sync of what changed must not be quicker than the choice
-    unnoted = _choose(cluster, wanted, found)
+    unnoted = _choose(cluster, decided, not wanted.bidirectional, found)
     for name, error in unnoted.items():
         done.fail(f"the direction could not be noted on {name}: {reason(error)}")
     if len(unnoted) == len(names):
@@ -160,21 +162,21 @@ def _decided(wanted: Wanted, found: Found) -> frozenset[str]:
     return _meant(wanted, found) if not wanted.bidirectional else _meant(wanted, found) & found.narrowed
 
 
-def _turned(wanted: Wanted, found: Found) -> dict[str, bool]:
+def _turned(wanted: Wanted, found: Found, decided: frozenset[str]) -> dict[str, bool]:
     """Database -> whether it goes one way from now on, of those that went otherwise: not those that go so by rule."""
     one_way = not wanted.bidirectional
 
     def turns(name: str) -> bool:
         return (name in found.narrowed) is not one_way and wanted.rules.of(name).direction is Direction.BOTH
 
-    return {name: one_way for name in sorted(_decided(wanted, found)) if turns(name)}
+    return {name: one_way for name in sorted(decided) if turns(name)}
 
 
-def _choose(cluster: Cluster, wanted: Wanted, found: Found) -> dict[str, ReplicationError]:
+def _choose(cluster: Cluster, names: frozenset[str], one_way: bool, found: Found) -> dict[str, ReplicationError]:
     """Note on each node which way these databases go, and in `found`; returns node -> why it could not be noted."""
-    decided = dict.fromkeys(_decided(wanted, found), Choice(time.time(), one_way=not wanted.bidirectional))
-    if not decided:
+    if not names:
         return {}
+    decided = dict.fromkeys(names, Choice(time.time(), one_way=one_way))
     outcomes = each(found.nodes, lambda name: choices.write(cluster[name], decided))
     for name, outcome in outcomes.items():
         if outcome.error is None:

@@ -19,7 +19,7 @@ import msgspec
 
 from worker.blobs.vault import Vault
 from worker.core.continuity import why_full
-from worker.core.errors import NotFound, ReplicationError
+from worker.core.errors import BadAnswer, NotFound, ReplicationError, ServerFault
 from worker.core.locals import is_user_document
 from worker.core.manifest import (
     FORMAT,
@@ -129,6 +129,15 @@ class DatabaseBackup:
     def run(self, *, full: bool, why: str | None = None) -> Saved:
         """`why`: there is nothing to go on from, in words. Raises worker.core.errors: the node's, the store's, and
         NotFound where there is no such database."""
+        try:
+            return self._run(full, why)
+        except (ServerFault, BadAnswer) as error:
+            # CouchDB answers who reads a database that is being dropped in several ways, a 500 among them
+            if self._is_gone():
+                raise self._not_there() from error
+            raise
+
+    def _run(self, full: bool, why: str | None) -> Saved:
         info = self._info()
         documents = info.doc_count + info.doc_del_count
         self._batches = Batches(info.external_bytes / documents if info.external_bytes and documents else None)
@@ -148,15 +157,12 @@ class DatabaseBackup:
         self._tools.control.check()  # whoever has lost the job vouches for nothing any more
         return Saved(manifest, self._tools.vault.write_new_record(self._name(RECORD), manifest))
 
-    def gone(self) -> NotFound | None:
-        """After a server's fault: that it has no such database any more, where that is so. CouchDB answers who reads a
-        database that is being dropped in several ways, a 500 among them."""
-        with suppress(ReplicationError):
-            there = self._database.info(tries=1, read_timeout=LOOK_TIMEOUT)
-            return self._not_there() if there is None else None
-        return None
-
     # --- what it is
+
+    def _is_gone(self) -> bool:
+        with suppress(ReplicationError):
+            return self._database.info(tries=1, read_timeout=LOOK_TIMEOUT) is None
+        return False
 
     def _info(self) -> DatabaseInfo:
         info = self._database.info()

@@ -13,12 +13,10 @@ from dataclasses import dataclass, field
 from worker.blobs.vault import Vault
 from worker.core.errors import (
     BackupIncomplete,
-    BadAnswer,
     NotFound,
     ObjectDamaged,
     ObjectMissing,
     ReplicationError,
-    ServerFault,
     StoreRefused,
     StoreUnavailable,
     Unreachable,
@@ -232,11 +230,7 @@ def _one(cluster: Cluster, order: Order, database: str, earlier: _Earlier, tools
         except (StoreUnavailable, StoreRefused):
             raise
         except ReplicationError as error:
-            failed = error
-            if isinstance(error, ServerFault | BadAnswer) and (gone := work.gone()) is not None:
-                gone.__cause__ = error
-                failed = gone
-            trouble = trouble if isinstance(failed, NotFound) and trouble else failed
+            trouble = trouble if isinstance(error, NotFound) and trouble else error
             added = work.added
             continue
         return _entry(saved, going_on)
